@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* An uplink: any DPDK port, named by its devargs ("net_af_packet0,iface=eth1", "net_tap0", "0000:03:00.0"), as a port of a bridge. */
+#ifndef SLUICE_UPLINK_H
+#define SLUICE_UPLINK_H
+
+#include "bridge.h"
+
+struct uplink;
+
+/* Attach, configure (one queue each way, promiscuous, offloads that the driver has), start, add to the bridge. err: one line. */
+int uplink_open(struct bridge *b, const char *devargs, struct rte_mempool *pool, struct uplink **out, char err[256]);
+void uplink_close(struct uplink *u); /* NULL is fine */
+
+/* One burst from the NIC into the bridge; returns how many packets. */
+unsigned uplink_poll(struct uplink *u);
+/* A file descriptor that becomes readable when packets wait, so that an idle back end can sleep; -1 when the driver has none (then it must be
+ * polled at intervals). */
+int uplink_wait_fd(struct uplink *u);
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Machine memory: one memfd whose page n is machine frame n, mapped whole into sluiced. Who owns a frame stands in
+ * hvshare.frame_owner, what it is used as in struct page (mmu.h). Callers hold hv_lock.
+ */
+#ifndef SLUICE_MACHINE_H
+#define SLUICE_MACHINE_H
+
+#include <sluice/hvshare.h>
+
+struct machine {
+	int fd;              /* memfd of machine memory */
+	uint8_t *base;       /* all of it, mapped */
+	uint64_t nr_frames;
+	int share_fd;        /* memfd of hvshare */
+	struct hvshare *share;
+	uint64_t *m2p;       /* machine to pseudo-physical: pfn, or ~0; what guests read at 0xffff800000000000 */
+};
+
+extern struct machine machine;
+
+/* bytes of guest memory, rounded up to pages. 0 or -errno after a line on the log. */
+int machine_init(uint64_t bytes);
+void machine_fini(void);
+
+/* A frame's memory in sluiced. mfn must be < machine.nr_frames. */
+static inline void *machine_ptr(mfn_t mfn)
+{
+	return machine.base + (mfn << SLUICE_PAGE_SHIFT);
+}
+
+/* n zeroed, prefaulted frames for domid, contiguous where there is room, into out[]. -ENOMEM: none allocated. */
+int machine_alloc(domid_t domid, mfn_t *out, size_t n);
+/* Give a frame back: owner becomes DOMID_INVALID, the content is discarded (reads as zeroes after). */
+void machine_free(mfn_t mfn);
+uint64_t machine_free_frames(void);
+
+/* Frames for shared_info and grant tables: only ever reused for the same use (a late event from domain 0 then does no harm). */
+enum machine_xenheap { XENHEAP_SHARED_INFO, XENHEAP_GRANT };
+int machine_alloc_xenheap(enum machine_xenheap use, domid_t domid, mfn_t *out);
+void machine_free_xenheap(enum machine_xenheap use, mfn_t mfn);
+
+domid_t machine_owner(mfn_t mfn); /* DOMID_INVALID for a frame out of range */
+void machine_set_owner(mfn_t mfn, domid_t domid);
+
+#endif

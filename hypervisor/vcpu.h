@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A vCPU's thread: enter the guest through the engine, handle the exit, again. See vcpu_main in vcpu.c for the whole loop.
+ */
+#ifndef SLUICE_VCPU_H
+#define SLUICE_VCPU_H
+
+#include "domain.h"
+
+/* Start v's thread: it creates the engine's vCPU and waits until the domain is unpaused. 0 or -errno (also of the engine). */
+int vcpu_start(struct vcpu *v);
+/* Ask the thread to end, and join it. hv_lock must not be held. */
+void vcpu_stop(struct vcpu *v);
+
+/* Make v look at its events, its timer and its domain's state soon, wherever it is. Any thread. */
+void vcpu_kick(struct vcpu *v);
+
+/* SCHEDOP_block and SCHEDOP_poll: called in v's thread with hv_lock held; sleeps (with the lock released) until an upcall is due (block),
+ * one of ports is pending (poll), deadline_ns (0: none) has come, or the domain is paused, shut down or dying. */
+void vcpu_block(struct vcpu *v, const evtchn_t *ports, unsigned n, uint64_t deadline_ns);
+/* Set or clear the one-shot timer that kicks v. */
+void vcpu_set_timer(struct vcpu *v, uint64_t deadline_ns);
+
+/* ---- traps.c: Xen's frames on the guest's stack ---- */
+/* Deliver an exception through the guest's trap table, or crash the domain when it cannot be. */
+void trap_deliver(struct vcpu *v, unsigned vector, bool has_error_code, uint32_t error_code, gva_t cr2);
+/* Deliver the event upcall; masks further ones. */
+void trap_upcall(struct vcpu *v);
+long do_set_trap_table(struct vcpu *v, gva_t table);
+long do_set_callbacks(struct vcpu *v, gva_t event, gva_t failsafe, gva_t syscall);
+long do_callback_op(struct vcpu *v, unsigned cmd, gva_t arg);
+long do_stack_switch(struct vcpu *v, uint64_t ss, gva_t esp);
+long do_set_segment_base(struct vcpu *v, unsigned which, uint64_t base);
+long do_iret(struct vcpu *v);
+
+/* ---- emulate.c: instructions that a de-privileged kernel may use. True: done, rip moved on. ---- */
+bool emulate_privileged(struct vcpu *v); /* after #GP or #UD: cpuid, rdmsr, wrmsr of bases, cli/sti/hlt, iretq to Xen selectors, segment loads, cr reads */
+bool emulate_memory(struct vcpu *v, gva_t va); /* after #PF: reads of the m2p table, writes to page-table pages */
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The only way to touch memory that another domain can write (DESIGN.md section 4; scripts/check-shm enforces it).
+ *
+ * A peer may change a shared byte between any two loads. So every shared value is read exactly once, into private memory,
+ * and only the private copy is bounded and used. A plain struct assignment does not do that: gcc and clang at -O2 may
+ * drop the private copy and load from the shared page again wherever a field is used (XSA-155).
+ */
+#ifndef SLUICE_SHM_H
+#define SLUICE_SHM_H
+
+#include <sluice/types.h>
+
+/* Read an index that the peer publishes. Orders: this load before the loads of the slots that it covers. */
+#define shm_load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+
+/* Publish an index. Orders: the stores to the slots that it covers before this store. */
+#define shm_store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+
+/* Read or write one shared word with no order against anything else. */
+#define shm_load(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#define shm_store(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+
+/* Full barrier. Orders: our earlier stores before our later loads (publish an index, then look at the peer's event). */
+#define shm_mb() __atomic_thread_fence(__ATOMIC_SEQ_CST)
+
+/* Tells the compiler that memory may have changed: it must not reuse or repeat a load across this line. */
+#define shm_compiler_barrier() __asm__ volatile("" ::: "memory")
+
+typedef uint64_t shm_u64_alias __attribute__((may_alias, aligned(1)));
+typedef uint32_t shm_u32_alias __attribute__((may_alias, aligned(1)));
+typedef uint16_t shm_u16_alias __attribute__((may_alias, aligned(1)));
+typedef uint8_t shm_u8_alias __attribute__((may_alias));
+
+/*
+ * Copy n bytes of shared memory into private memory, each byte read exactly once. Meant for ring slots (n is a small
+ * constant); bulk data goes through shm_copy_bulk.
+ */
+static inline __attribute__((always_inline)) void shm_copy_in(void *private_dst, const volatile void *shared_src, size_t n)
+{
+	uint8_t *d = private_dst;
+	const volatile uint8_t *s = shared_src;
+
+	for (; n >= 8; n -= 8, d += 8, s += 8)
+		*(shm_u64_alias *)d = *(const volatile shm_u64_alias *)s;
+	if (n & 4) {
+		*(shm_u32_alias *)d = *(const volatile shm_u32_alias *)s;
+		d += 4;
+		s += 4;
+	}
+	if (n & 2) {
+		*(shm_u16_alias *)d = *(const volatile shm_u16_alias *)s;
+		d += 2;
+		s += 2;
+	}
+	if (n & 1)
+		*d = *s;
+	shm_compiler_barrier();
+}
+
+/* Copy n private bytes out to shared memory; the peer may read them half-written until an index is published. */
+static inline __attribute__((always_inline)) void shm_copy_out(volatile void *shared_dst, const void *private_src, size_t n)
+{
+	volatile uint8_t *d = shared_dst;
+	const uint8_t *s = private_src;
+
+	for (; n >= 8; n -= 8, d += 8, s += 8)
+		*(volatile shm_u64_alias *)d = *(const shm_u64_alias *)s;
+	if (n & 4) {
+		*(volatile shm_u32_alias *)d = *(const shm_u32_alias *)s;
+		d += 4;
+		s += 4;
+	}
+	if (n & 2) {
+		*(volatile shm_u16_alias *)d = *(const shm_u16_alias *)s;
+		d += 2;
+		s += 2;
+	}
+	if (n & 1)
+		*d = *s;
+	shm_compiler_barrier();
+}
+
+/* Move payload between a granted page and private memory: no field of it is interpreted before the copy is done. */
+static inline void shm_copy_bulk(void *dst, const void *src, size_t n)
+{
+	__builtin_memcpy(dst, src, n);
+	shm_compiler_barrier();
+}
+
+#endif

@@ -3,6 +3,7 @@
 # make run        the main job, end to end    make test       check + unit, contract, hostile and system tests
 # Variants: CC=clang, VARIANT=release|asan|tsan|fuzz; objects go to build/<variant>[-clang].
 
+SHELL := /bin/bash -o pipefail
 VARIANT ?= release
 CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
 B := build/$(VARIANT)$(if $(filter-out gcc,$(CC)),-$(notdir $(CC)))
@@ -79,5 +80,10 @@ setup:
 run: setup
 	@$(MAKE) --no-print-directory all
 	@scripts/run
+PREFIX ?= /usr/local
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/lib/sluice
+	install $(PROGRAMS) $(DESTDIR)$(PREFIX)/sbin
+	install -m 644 build/guest/sluice-guest.elf $(DESTDIR)$(PREFIX)/lib/sluice
 clean:
 	rm -rf build

@@ -18,3 +18,40 @@ $(UNIT_BIN) $(HOSTILE_BIN) $(CONTRACT_BIN): $(B)/%: $(B)/%.c.o $(LIBS) $(B)/libt
 .PHONY: tests-bin
 tests-bin: $(UNIT_BIN) $(HOSTILE_BIN) $(CONTRACT_BIN)
 .SECONDARY:
+
+# ---- the gate ----
+SYSTEM_TESTS := $(sort $(wildcard tests/system/test_*.py))
+FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_SECONDS ?= 10
+UNIT_PROGRAMS = $(UNIT_SRC:%.c=build/asan/%) $(HOSTILE_SRC:%.c=build/asan/%)
+CONTRACT_PROGRAMS = $(CONTRACT_SRC:%.c=build/release/%)
+TSAN_PROGRAMS := $(patsubst %.c,build/tsan/%,$(wildcard tests/unit/rings/test_*.c))
+
+.PHONY: checks-static checks-warnings checks-tsan fuzz
+check: checks-static checks-warnings checks-tsan fuzz
+
+checks-static:
+	@set -e; for script in scripts/check-*; do echo "  CHECK $$script"; $$script; done
+
+# Both compilers, every warning an error; clang's objects are built only for this.
+checks-warnings:
+	@$(MAKE) --no-print-directory WERROR=-Werror all tests-bin
+	@$(MAKE) --no-print-directory WERROR=-Werror CC=clang all
+
+checks-tsan:
+	@$(MAKE) --no-print-directory VARIANT=tsan $(TSAN_PROGRAMS)
+	@scripts/test $(TSAN_PROGRAMS)
+
+fuzz:
+	@$(MAKE) --no-print-directory VARIANT=fuzz CC=clang $(FUZZ_SRC:%.c=build/fuzz-clang/%)
+	@set -e; for program in $(FUZZ_SRC:%.c=build/fuzz-clang/%); do echo "  FUZZ $$program, $(FUZZ_SECONDS) s"; \
+		$$program -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 2>&1 | tail -4; done
+
+build/fuzz-clang/tests/fuzz/%: build/fuzz-clang/tests/fuzz/%.c.o $(LIBS)
+	@echo "  LD   $@"
+	@$(CC) -o $@ $< $(LDFLAGS_ALL) $(TEST_LIBS)
+
+test: setup
+	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory VARIANT=asan $(UNIT_PROGRAMS)
+	@scripts/test $(UNIT_PROGRAMS) $(CONTRACT_PROGRAMS) $(SYSTEM_TESTS)

@@ -29,12 +29,13 @@ struct front_ring {
 /* Make a fresh, empty ring of the pages (nobody else uses them yet). -EINVAL when no slot fits. */
 static inline int front_ring_init(struct front_ring *r, void *shared, unsigned pages, size_t slot_size)
 {
+	static const uint8_t zero[64];
 	uint32_t nr = ring_slots(pages, slot_size);
 
 	if (!nr)
 		return -EINVAL;
-	for (size_t i = 0; i < (size_t)pages * SLUICE_PAGE_SIZE / 8; i++)
-		shm_store((shm_u64_alias *)shared + i, 0); /* nothing of ours leaks to the peer (XSA-403) */
+	for (size_t at = 0; at < (size_t)pages * SLUICE_PAGE_SIZE; at += sizeof(zero))
+		shm_copy_out((uint8_t *)shared + at, zero, sizeof(zero)); /* nothing of ours leaks to the peer (XSA-403) */
 	r->shared = shared;
 	r->slots = (volatile uint8_t *)shared + SLUICE_RING_HEADER;
 	r->nr = nr;

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What netfront.c (data path) and netfront_connect.c (handshake) share. */
+#ifndef FRONTEND_NETFRONT_PRIVATE_H
+#define FRONTEND_NETFRONT_PRIVATE_H
+
+#include "netfront.h"
+#include <rings/front_ring.h>
+#include <rings/net_slots.h>
+#include <sluice/port.h>
+
+#define NETFRONT_BUFS 256u     /* buffers each way: as many as a one-page ring has slots */
+#define NETFRONT_DEFERRED 1056u /* pages that a back end would not let go, over the connections */
+#define NETFRONT_VIOLATIONS 3u /* so often may back ends break the protocol before the vif stays closed */
+
+enum netfront_buf_state {
+	BUF_FREE,   /* ours; tx: on the free stack */
+	BUF_HELD,   /* the user of the vif has it */
+	BUF_POSTED, /* in the ring: the back end has it */
+};
+
+/* The buffers of one direction, a page each. */
+struct netfront_pool {
+	void *page[NETFRONT_BUFS];
+	gref_t gref[NETFRONT_BUFS]; /* SLUICE_INVALID_GREF: not granted */
+	uint8_t state[NETFRONT_BUFS];
+};
+
+enum netfront_phase {
+	PHASE_ABSENT,
+	PHASE_INITIALISING, /* we say Initialising, and wait for InitWait */
+	PHASE_INITIALISED,  /* we say Connected, and wait for the back end to say it */
+	PHASE_CONNECTED,
+	PHASE_CLOSED,       /* we say Closed */
+};
+
+struct netfront {
+	/* data path */
+	bool connected;     /* rings, grants and channels are there */
+	const char *broken; /* how the back end broke the protocol; NULL: not */
+	bool can_sg, can_gso4; /* what this back end takes */
+	struct front_ring tx, rx;
+	evtchn_t tx_port, rx_port; /* the same one when the back end does not split them */
+	uint16_t tx_free[NETFRONT_BUFS]; /* a stack: the buffer that is still in the cache first */
+	unsigned nr_tx_free;
+	uint16_t rx_slot[NETFRONT_BUFS]; /* which buffer was posted at each index of the ring */
+	struct netfront_pool tx_pool, rx_pool;
+	struct netfront_stats stats;
+
+	/* handshake */
+	enum netfront_phase phase;
+	struct xenbus *xb;
+	struct netfront_options options;
+	char dir[32];                  /* device/vif/<index> */
+	char backend[XENBUS_PATH_MAX]; /* the back end's directory */
+	domid_t backend_id;
+	uint8_t mac[6];
+	int own_watch, backend_watch;  /* negative: none */
+	unsigned violations;
+	void *tx_page, *rx_page;       /* the rings */
+	gref_t tx_ref, rx_ref;
+	struct {
+		void *page;
+		gref_t gref;
+	} deferred[NETFRONT_DEFERRED];
+	unsigned nr_deferred;
+};
+
+/* netfront.c: fill a fresh pair of rings; take the buffers back when the connection ends. */
+void netfront_rings_start(struct netfront *nf);
+void netfront_rings_stop(struct netfront *nf);
+
+#endif

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The sender: UDP packets with sequence numbers to port 9 of one address, as fast as the ring takes them or at a given rate. Each step writes the headers of a
+ * whole burst, then sends it. Called by app.c's loop.
+ */
+#include "app.h"
+#include "inet.h"
+#include "kernel.h"
+#include "net.h"
+#include "string.h"
+#include "text.h"
+#include <sluice/port.h>
+#include <sluice/shm.h>
+
+#define BURST 32u
+#define SOURCE_PORT 49152u
+#define RESOLVE_NS 3000000000ull /* so long may the address of the next hop stay unknown */
+#define SECOND_NS 1000000000ull
+#define RETRY_NS 10000000ull
+#define SIZE_MAX_BYTES 1514u
+#define HEADER_BYTES 64u
+
+static struct {
+	bool active, resolved, wants_room;
+	uint32_t dst;
+	uint16_t size;
+	uint64_t rate;  /* packets a second; 0: no limit */
+	uint64_t seconds_ns, start_ns, end_ns; /* start: of the sending, or of the wish to while unresolved */
+	uint64_t packets;
+	uint8_t header[HEADER_BYTES]; /* what all packets begin with, but for the sequence number */
+} job;
+
+static void prepare_header(const uint8_t mac[6])
+{
+	uint8_t *h = job.header;
+
+	memcpy(h + ETH_DST, mac, 6);
+	memcpy(h + ETH_SRC, netfront_mac(net_vif()), 6);
+	put_be16(h + ETH_TYPE, ETH_TYPE_IP);
+	inet_ip_header(h, IP_UDP, net_ip(), job.dst, (uint16_t)(job.size - ETH_HLEN - IP_HLEN));
+	put_be16(h + UDP_SRC, SOURCE_PORT);
+	put_be16(h + UDP_DST, PORT_DISCARD);
+	put_be16(h + UDP_LENGTH, (uint16_t)(job.size - ETH_HLEN - IP_HLEN));
+	put_be16(h + UDP_CHECKSUM, 0); /* none: allowed for IPv4 */
+	put_be32(h + PROBE_MAGIC_AT, PROBE_MAGIC);
+	put_be32(h + PROBE_RUN_AT, (uint32_t)job.start_ns);
+}
+
+void send_start(const char *arguments)
+{
+	uint64_t size, seconds, rate;
+	char word[32];
+	uint32_t dst;
+
+	if (!text_value(arguments, "dst", word, sizeof(word)) || !text_parse_ip(word, &dst, NULL) || !dst) {
+		print_line("send: error: which address? say dst=10.0.0.3");
+		return;
+	}
+	if (!text_number(arguments, "size", 64, &size) || size < ETH_MIN || size > SIZE_MAX_BYTES) {
+		print_line("send: error: size must be %u to %u bytes (a frame without its FCS)", (unsigned)ETH_MIN, SIZE_MAX_BYTES);
+		return;
+	}
+	if (!text_number(arguments, "seconds", 1, &seconds) || !seconds || seconds > 86400 || !text_number(arguments, "rate", 0, &rate) || rate > SECOND_NS) {
+		print_line("send: error: seconds must be 1 to 86400, rate at most 1000000000 packets a second");
+		return;
+	}
+	memset(&job, 0, sizeof(job));
+	job.active = true;
+	job.dst = dst;
+	job.size = (uint16_t)size;
+	job.rate = rate;
+	job.seconds_ns = seconds * SECOND_NS;
+	job.start_ns = port_now_ns();
+}
+
+static void finish(uint64_t now)
+{
+	job.active = false;
+	print_line("send: packets=%lu bytes=%lu ns=%lu", job.packets, job.packets * job.size, now - job.start_ns);
+}
+
+/* True once the address of the next hop is known, and the clock runs. */
+static bool resolve(uint64_t now)
+{
+	uint8_t mac[6];
+
+	if (net_resolve(job.dst, mac)) {
+		job.start_ns = now;
+		job.end_ns = now + job.seconds_ns;
+		job.resolved = true;
+		prepare_header(mac);
+		return true;
+	}
+	if (now - job.start_ns > RESOLVE_NS) {
+		job.active = false;
+		print_line("send: error: nobody answers for that address; is the other guest up, and on the same bridge?");
+	}
+	return false;
+}
+
+/* a * b / c without a product of 128 bits; b and c at most 10^9. */
+static uint64_t scale(uint64_t a, uint64_t b, uint64_t c)
+{
+	return a / c * b + a % c * b / c;
+}
+
+/* Packets that may go now by the rate. */
+static unsigned allowed(uint64_t now)
+{
+	uint64_t due;
+
+	if (!job.rate)
+		return BURST;
+	due = scale(now - job.start_ns, job.rate, SECOND_NS) + 1;
+	if (due <= job.packets)
+		return 0;
+	return due - job.packets < BURST ? (unsigned)(due - job.packets) : BURST;
+}
+
+static void fill(struct netfront_buf *b, uint64_t sequence)
+{
+	put_be32(job.header + PROBE_SEQUENCE_AT, (uint32_t)(sequence >> 32));
+	put_be32(job.header + PROBE_SEQUENCE_AT + 4, (uint32_t)sequence);
+	if (job.size >= HEADER_BYTES)
+		shm_copy_out(b->data, job.header, HEADER_BYTES);
+	else
+		shm_copy_bulk(b->data, job.header, job.size);
+	b->len = job.size;
+}
+
+/* A burst that does not fit whole waits: many small ones would cost more. */
+static bool send_burst(unsigned n)
+{
+	struct netfront_buf bufs[BURST];
+	unsigned have = netfront_tx_alloc(net_vif(), bufs, n);
+
+	if (have < n) {
+		netfront_tx_free(net_vif(), bufs, have);
+		return false;
+	}
+	for (unsigned i = 0; i < n; i++)
+		fill(&bufs[i], job.packets + i);
+	job.packets += netfront_tx(net_vif(), bufs, n);
+	return true;
+}
+
+static void lower(uint64_t *deadline, uint64_t to)
+{
+	if (to < *deadline)
+		*deadline = to;
+}
+
+bool send_step(uint64_t *deadline_ns)
+{
+	uint64_t now;
+	unsigned n;
+
+	job.wants_room = false;
+	if (!job.active)
+		return false;
+	now = port_now_ns();
+	if (!job.resolved && !resolve(now)) {
+		lower(deadline_ns, now + RETRY_NS);
+		return false;
+	}
+	if (now >= job.end_ns) {
+		finish(now);
+		return true;
+	}
+	lower(deadline_ns, job.end_ns);
+	n = allowed(now);
+	if (!n) {
+		lower(deadline_ns, job.start_ns + scale(job.packets, SECOND_NS, job.rate));
+		return false;
+	}
+	job.wants_room = !send_burst(n);
+	return !job.wants_room;
+}
+
+bool send_wants_room(void)
+{
+	return job.wants_room;
+}

@@ -25,6 +25,7 @@ SRC_bridge := $(wildcard bridge/*.c)
 SRC_backend := $(filter-out backend/main.c,$(wildcard backend/*.c backend/hv/*.c))
 SRC_frontend := $(wildcard frontend/*.c)
 SRC_hypervisor := $(filter-out hypervisor/main.c,$(wildcard hypervisor/*.c hypervisor/*/*.c hypervisor/engine/*/*.c))
+ASM_hypervisor := hypervisor/engine/process/launcher_blob.S
 SRC_toolstack := $(filter-out toolstack/main.c,$(wildcard toolstack/*.c))
 COMPONENTS := rings bridge backend frontend hypervisor toolstack
 LIBS := $(COMPONENTS:%=$(B)/lib%.a)
@@ -57,7 +58,6 @@ $(B)/%.S.o: %.S
 	@$(CC) -Iinclude -I. -I$(B) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
 
 # The process engine's launcher is a static ELF without libc that sluiced carries inside itself.
-ASM_hypervisor := hypervisor/engine/process/launcher_blob.S
 $(B)/launcher.elf: hypervisor/engine/process/launcher.S
 	@mkdir -p $(@D)
 	@$(CC) -nostdlib -static -no-pie -Wl,-Ttext=0x7ffe00000000 -Wl,-z,noseparate-code -Wl,--build-id=none -o $@ $<

@@ -16,10 +16,13 @@ struct evtchn_table; /* event.c */
 struct grant_state;  /* grant.c */
 struct mmu_state;    /* mmu.c */
 struct console;      /* console.c */
+struct vcpu_run;     /* vcpu.c */
 
 extern pthread_mutex_t hv_lock;
 void hv_lock_acquire(void);
 void hv_lock_release(void);
+/* In the middle of long work, at a point where everything is consistent: let those who wait for hv_lock have it first. */
+void hv_lock_breathe(void);
 
 struct vcpu {
 	struct domain *domain;
@@ -36,6 +39,8 @@ struct vcpu {
 	uint64_t timer_deadline;     /* system time in ns of the singleshot timer; 0: none */
 	pthread_t thread;
 	bool thread_started;
+	uint64_t gs_base_user;       /* SEGBASE_GS_USER: kept for the guest, in force only outside its kernel */
+	struct vcpu_run *run;        /* of its thread; NULL before vcpu_start and after vcpu_stop */
 };
 
 enum domain_run { DOMAIN_RUNNING, DOMAIN_SHUTDOWN, DOMAIN_DYING };
@@ -49,6 +54,7 @@ struct domain {
 	unsigned pause_count;        /* > 0: vCPUs do not enter the guest */
 	enum domain_run run;
 	unsigned shutdown_reason;    /* SHUTDOWN_*, when run is DOMAIN_SHUTDOWN */
+	bool shutdown_reason_latched; /* SCHEDOP_shutdown_code said it beforehand */
 	uint64_t nr_pages, max_pages;
 	mfn_t *p2m;                  /* the builder's map, max_pages entries; SLUICE_INVALID_MFN for holes. Kept up to date by memory_op and transfer */
 	struct shared_info *shared_info;
@@ -63,6 +69,7 @@ struct domain {
 	struct grant_state *grant;
 	struct mmu_state *mmu;
 	struct console *console;
+	struct domain *next;         /* list of domains (domain.c), ascending domid */
 	unsigned log_lines;          /* log_domain_limited */
 	uint64_t unknown_hypercalls; /* bit n: its absence was logged (63: any above) */
 	void (*on_shutdown)(struct domain *d); /* server.c: the main loop is told through an eventfd; may be NULL */

@@ -1,0 +1,572 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The back-end side of the xenbus handshake: see device.h. main.c makes one `struct devices` per class; the class calls device_fail. */
+#include "device.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EVENTS_A_TURN 256u     /* watch events taken before other work gets its turn */
+#define PATIENCE_US 1000000u   /* for a front end that should close */
+#define TXN_TRIES 16u
+#define DEVID_MAX 0xffffu
+#define DEVICES_MAX 1024u
+#define TOKEN_BACKEND "backend"
+
+struct devices {
+	struct hv *hv;
+	struct poller *poller;
+	const struct device_class *cls;
+	void *ctx;
+	char root[32]; /* "backend/vif" */
+	struct poll_fd store;
+	struct poll_timer work; /* set while something is marked outside of the store's turn */
+	bool closing;
+	unsigned count;
+	TAILQ_HEAD(, device) list;
+};
+
+struct device *devices_find(struct devices *d, domid_t domid, uint32_t devid)
+{
+	struct device *dev;
+
+	TAILQ_FOREACH(dev, &d->list, next)
+		if (dev->domid == domid && dev->devid == devid)
+			return dev;
+	return NULL;
+}
+
+unsigned devices_count(const struct devices *d)
+{
+	return d->count;
+}
+
+/* ---- own state ---- */
+
+static void set_state(struct device *dev, enum xenbus_state state)
+{
+	int rc;
+
+	if (dev->state == state)
+		return;
+	backend_debug("%s: state %d to %d", dev->name, dev->state, state);
+	dev->state = state;
+	rc = store_write_number(dev->hv, HV_TXN_NONE, dev->own, "state", state);
+	if (rc && backend_log_allowed(&dev->limit))
+		backend_error("%s: cannot write %s/state: %s", dev->name, dev->own, strerror(-rc));
+}
+
+/* For the toolstack's eyes, where Linux puts it too: error/<node>/error below our own path. */
+static void report(struct device *dev, int error, const char *why)
+{
+	char path[STORE_PATH + 16], text[128];
+
+	if (backend_log_allowed(&dev->limit))
+		backend_error("%s: %s (%s); this device is closed, others are not affected", dev->name, why, strerror(error));
+	snprintf(path, sizeof(path), "error/%s/error", dev->own);
+	snprintf(text, sizeof(text), "%d %s", error, why);
+	dev->hv->ops->store_write(dev->hv, HV_TXN_NONE, path, text);
+}
+
+static void disconnect(struct device *dev)
+{
+	if (!dev->connected)
+		return;
+	dev->connected = false;
+	dev->owner->cls->disconnect(dev);
+	backend_info("%s: disconnected", dev->name);
+}
+
+static void fail(struct device *dev, int error, const char *why)
+{
+	disconnect(dev);
+	report(dev, error, why);
+	set_state(dev, XenbusStateClosing);
+}
+
+void device_fail(struct device *dev, int error, const char *why)
+{
+	if (dev->failed)
+		return;
+	dev->failed = true;
+	dev->error = error < 0 ? -error : error;
+	dev->why = why;
+	poller_timer_set(dev->owner->poller, &dev->owner->work, 0);
+}
+
+static int advertise_once(struct device *dev)
+{
+	const struct hv_ops *ops = dev->hv->ops;
+	hv_txn_t t;
+	int rc = ops->txn_start(dev->hv, &t);
+
+	if (rc)
+		return rc;
+	rc = dev->owner->cls->advertise(dev, t);
+	if (rc == 0)
+		rc = store_write_number(dev->hv, t, dev->own, "state", XenbusStateInitWait);
+	if (rc) {
+		ops->txn_end(dev->hv, t, true);
+		return rc;
+	}
+	return ops->txn_end(dev->hv, t, false);
+}
+
+/* Offer the device: features and InitWait in one transaction, so that a front end never sees one without the other. */
+static void offer(struct device *dev)
+{
+	int rc = -EAGAIN;
+
+	for (unsigned i = 0; rc == -EAGAIN && i < TXN_TRIES; i++)
+		rc = advertise_once(dev);
+	if (rc)
+		fail(dev, -rc, "cannot write the features");
+	else
+		dev->state = XenbusStateInitWait;
+}
+
+static int try_connect(struct device *dev, const char **why)
+{
+	int rc;
+
+	*why = "cannot connect";
+	dev->failed = false;
+	rc = dev->owner->cls->connect(dev, why);
+	dev->connected = rc == 0;
+	return rc;
+}
+
+static void connect_device(struct device *dev)
+{
+	const char *why;
+	int rc = try_connect(dev, &why);
+
+	if (rc) {
+		fail(dev, -rc, why);
+		return;
+	}
+	set_state(dev, XenbusStateConnected);
+	backend_info("%s: connected", dev->name);
+}
+
+/* ---- what the store says ---- */
+
+struct view {
+	bool present, online;
+	uint32_t own, front; /* enum xenbus_state */
+};
+
+static void view_read(struct device *dev, struct view *v)
+{
+	uint32_t online;
+
+	v->present = store_is(dev->hv, dev->own, "frontend", dev->front);
+	if (!v->present)
+		return;
+	v->online = store_read_number_or(dev->hv, dev->own, "online", 1, 1, &online) || online;
+	if (store_read_number_or(dev->hv, dev->own, "state", XenbusStateReconfigured, XenbusStateInitialising, &v->own))
+		v->own = XenbusStateInitialising;
+	if (store_read_number(dev->hv, dev->front, "state", XenbusStateReconfigured, &v->front))
+		v->front = XenbusStateUnknown; /* absent or nonsense: a front end that is not there */
+}
+
+static void front_gone(struct device *dev, bool online)
+{
+	disconnect(dev);
+	if (dev->state == XenbusStateConnected)
+		set_state(dev, XenbusStateClosing);
+	if (dev->state == XenbusStateClosing && !online)
+		set_state(dev, XenbusStateClosed);
+}
+
+static void front_initialising(struct device *dev, bool online)
+{
+	if (!online) {
+		front_gone(dev, false);
+		return;
+	}
+	dev->reopen = false;
+	poller_timer_cancel(dev->owner->poller, &dev->patience);
+	if (dev->state == XenbusStateInitWait)
+		return;
+	disconnect(dev);
+	offer(dev);
+}
+
+static void front_closed(struct device *dev, bool online)
+{
+	disconnect(dev);
+	if (dev->reopen && online) {
+		poller_timer_cancel(dev->owner->poller, &dev->patience);
+		if (dev->state != XenbusStateInitWait)
+			offer(dev);
+		return;
+	}
+	set_state(dev, XenbusStateClosed);
+}
+
+/* The stop in good order: whatever the front end does but stay connected lets us close. */
+static void update_closing(struct device *dev, uint32_t front)
+{
+	if (front == XenbusStateInitialised || front == XenbusStateConnected)
+		return;
+	disconnect(dev);
+	set_state(dev, XenbusStateClosed);
+}
+
+static void update_open(struct device *dev, const struct view *v)
+{
+	if (v->own == XenbusStateClosing && !v->online && dev->state != XenbusStateClosed)
+		dev->state = XenbusStateClosing; /* the toolstack wants it gone: the front end sees that too */
+	switch (v->front) {
+	case XenbusStateInitialising:
+		front_initialising(dev, v->online);
+		break;
+	case XenbusStateInitialised:
+	case XenbusStateConnected:
+		if (dev->state == XenbusStateInitWait)
+			connect_device(dev);
+		break;
+	case XenbusStateClosing:
+		disconnect(dev);
+		if (dev->state != XenbusStateClosed)
+			set_state(dev, XenbusStateClosing);
+		break;
+	case XenbusStateClosed:
+		front_closed(dev, v->online);
+		break;
+	case XenbusStateUnknown:
+		front_gone(dev, v->online);
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- a device's life ---- */
+
+static void token_of(const struct device *dev, char token[32])
+{
+	snprintf(token, 32, "%u/%u", dev->domid, dev->devid);
+}
+
+static void device_free(struct device *dev)
+{
+	struct devices *d = dev->owner;
+	char token[32], path[STORE_PATH + 8];
+
+	disconnect(dev);
+	poller_timer_cancel(d->poller, &dev->patience);
+	token_of(dev, token);
+	snprintf(path, sizeof(path), "%s/state", dev->front);
+	dev->hv->ops->store_unwatch(dev->hv, path, token);
+	d->cls->destroy(dev);
+	TAILQ_REMOVE(&d->list, dev, next);
+	d->count--;
+	free(dev);
+}
+
+static void device_update(struct device *dev)
+{
+	struct view v = {0};
+
+	dev->marked = false;
+	view_read(dev, &v);
+	if (!v.present) {
+		device_free(dev);
+		return;
+	}
+	if (dev->failed) {
+		dev->failed = false;
+		if (dev->connected)
+			fail(dev, dev->error, dev->why);
+	}
+	if (dev->owner->closing)
+		update_closing(dev, v.front);
+	else
+		update_open(dev, &v);
+	if (dev->state == XenbusStateClosed && !v.online)
+		device_free(dev);
+}
+
+/* The front end had its time to close after we took over. */
+static void patience_over(struct poll_timer *timer)
+{
+	struct device *dev = (struct device *)((char *)timer - offsetof(struct device, patience));
+
+	if (dev->owner->closing)
+		return;
+	offer(dev);
+	dev->marked = true;
+	poller_timer_set(dev->owner->poller, &dev->owner->work, 0);
+}
+
+/* First sight of a node, which a back end that is gone may have left in any state. */
+static void device_start(struct device *dev, const struct view *v)
+{
+	bool front_open = v->front == XenbusStateInitialised || v->front == XenbusStateConnected || v->front == XenbusStateClosing;
+	const char *why;
+
+	dev->state = v->own;
+	if (!v->online && v->own == XenbusStateClosing)
+		return;
+	if (v->own == XenbusStateConnected && v->front == XenbusStateConnected && try_connect(dev, &why) == 0) {
+		dev->reopen = true;
+		backend_info("%s: connected, taken over from the back end before", dev->name);
+		return;
+	}
+	dev->reopen = v->own != XenbusStateInitialising;
+	if (front_open && v->own > XenbusStateInitWait) {
+		set_state(dev, XenbusStateClosing);
+		poller_timer_set(dev->owner->poller, &dev->patience, PATIENCE_US);
+	} else {
+		offer(dev);
+	}
+}
+
+static int device_make(struct devices *d, domid_t domid, uint32_t devid, struct device **out)
+{
+	struct device *dev = calloc(1, sizeof(*dev));
+	int rc;
+
+	if (!dev)
+		return -ENOMEM;
+	dev->owner = d;
+	dev->hv = d->hv;
+	dev->domid = domid;
+	dev->devid = devid;
+	dev->patience.fire = patience_over;
+	snprintf(dev->name, sizeof(dev->name), "%s%u.%u", d->cls->type, domid, devid);
+	snprintf(dev->own, sizeof(dev->own), "%s/%u/%u", d->root, domid, devid);
+	snprintf(dev->front, sizeof(dev->front), "/local/domain/%u/device/%s/%u", domid, d->cls->type, devid);
+	rc = d->cls->create(dev, d->ctx);
+	if (rc)
+		free(dev);
+	else
+		*out = dev;
+	return rc;
+}
+
+static void probe(struct devices *d, domid_t domid, uint32_t devid)
+{
+	struct device *dev;
+	struct view v = {0};
+	char token[32], path[STORE_PATH + 8];
+	int rc = d->count < DEVICES_MAX ? device_make(d, domid, devid, &dev) : -ENOSPC;
+
+	if (rc) {
+		backend_error("%s%u.%u: not served: %s", d->cls->type, domid, devid, strerror(-rc));
+		return;
+	}
+	view_read(dev, &v);
+	if (!v.present || (v.own == XenbusStateClosed && !v.online)) {
+		d->cls->destroy(dev);
+		free(dev);
+		return;
+	}
+	TAILQ_INSERT_TAIL(&d->list, dev, next);
+	d->count++;
+	token_of(dev, token);
+	snprintf(path, sizeof(path), "%s/state", dev->front);
+	device_start(dev, &v);
+	rc = d->hv->ops->store_watch(d->hv, path, token); /* fires at once: the front end's state is looked at after this */
+	if (rc)
+		fail(dev, -rc, "cannot watch the front end");
+}
+
+/* ---- watch events ---- */
+
+static void scan_domain(struct devices *d, domid_t domid)
+{
+	char path[STORE_PATH];
+	struct device *dev;
+	unsigned n = 0;
+	char **names;
+
+	TAILQ_FOREACH(dev, &d->list, next)
+		if (dev->domid == domid)
+			dev->marked = true;
+	snprintf(path, sizeof(path), "%s/%u", d->root, domid);
+	names = d->hv->ops->store_directory(d->hv, HV_TXN_NONE, path, &n);
+	for (unsigned i = 0; names && i < n; i++) {
+		uint32_t devid;
+
+		if (store_parse_number(names[i], strlen(names[i]), DEVID_MAX, &devid) == 0 && !devices_find(d, domid, devid))
+			probe(d, domid, devid);
+	}
+	free(names);
+}
+
+static void scan_all(struct devices *d)
+{
+	struct device *dev;
+	unsigned n = 0;
+	char **names;
+
+	TAILQ_FOREACH(dev, &d->list, next)
+		dev->marked = true;
+	names = d->hv->ops->store_directory(d->hv, HV_TXN_NONE, d->root, &n);
+	for (unsigned i = 0; names && i < n; i++) {
+		uint32_t domid;
+
+		if (store_parse_number(names[i], strlen(names[i]), DOMID_FIRST_RESERVED - 1, &domid) == 0)
+			scan_domain(d, (domid_t)domid);
+	}
+	free(names);
+}
+
+/* "1/0" or "1/0/..." to its two numbers: how many of them there are, -1 for nonsense. */
+static int parse_pair(const char *text, uint32_t *domid, uint32_t *devid)
+{
+	size_t first = strcspn(text, "/"), second;
+
+	if (first == 0)
+		return 0;
+	if (store_parse_number(text, first, DOMID_FIRST_RESERVED - 1, domid))
+		return -1;
+	if (text[first] == '\0')
+		return 1;
+	second = strcspn(text + first + 1, "/");
+	return store_parse_number(text + first + 1, second, DEVID_MAX, devid) ? -1 : 2;
+}
+
+/* A change at or below backend/<class>. The store may name it by its full path or as we do. */
+static void backend_event(struct devices *d, const char *path)
+{
+	const char *at = strstr(path, d->root);
+	uint32_t domid, devid;
+	struct device *dev;
+
+	if (!at)
+		return;
+	at += strlen(d->root);
+	switch (parse_pair(*at == '/' ? at + 1 : at, &domid, &devid)) {
+	case 0:
+		scan_all(d);
+		break;
+	case 1:
+		scan_domain(d, (domid_t)domid);
+		break;
+	case 2:
+		dev = devices_find(d, (domid_t)domid, devid);
+		if (dev)
+			dev->marked = true;
+		else if (!d->closing)
+			probe(d, (domid_t)domid, devid);
+		break;
+	default:
+		break;
+	}
+}
+
+static void front_event(struct devices *d, const char *token)
+{
+	uint32_t domid, devid;
+	struct device *dev;
+
+	if (parse_pair(token, &domid, &devid) != 2)
+		return;
+	dev = devices_find(d, (domid_t)domid, devid);
+	if (dev)
+		dev->marked = true;
+}
+
+static void update_marked(struct devices *d)
+{
+	struct device *dev, *following;
+
+	for (dev = TAILQ_FIRST(&d->list); dev; dev = following) {
+		following = TAILQ_NEXT(dev, next);
+		if (dev->marked || dev->failed)
+			device_update(dev);
+	}
+}
+
+static void store_ready(struct poll_fd *pfd)
+{
+	struct devices *d = (struct devices *)((char *)pfd - offsetof(struct devices, store));
+	char *path, *token;
+
+	for (unsigned i = 0; i < EVENTS_A_TURN && d->hv->ops->store_event(d->hv, &path, &token) == 0; i++) {
+		if (strcmp(token, TOKEN_BACKEND) == 0)
+			backend_event(d, path);
+		else
+			front_event(d, token);
+		free(path);
+		free(token);
+	}
+	update_marked(d);
+}
+
+static void work_due(struct poll_timer *timer)
+{
+	update_marked((struct devices *)((char *)timer - offsetof(struct devices, work)));
+}
+
+/* ---- all of them ---- */
+
+int devices_create(struct hv *hv, struct poller *p, const struct device_class *cls, void *ctx, struct devices **out)
+{
+	struct devices *d = calloc(1, sizeof(*d));
+	int rc;
+
+	if (!d)
+		return -ENOMEM;
+	d->hv = hv;
+	d->poller = p;
+	d->cls = cls;
+	d->ctx = ctx;
+	d->store = (struct poll_fd){.fd = hv->ops->store_fd(hv), .ready = store_ready};
+	d->work.fire = work_due;
+	TAILQ_INIT(&d->list);
+	snprintf(d->root, sizeof(d->root), "backend/%s", cls->type);
+	rc = hv->ops->store_watch(hv, d->root, TOKEN_BACKEND);
+	if (rc)
+		goto free_devices;
+	rc = poller_add_fd(p, &d->store);
+	if (rc)
+		goto unwatch;
+	*out = d;
+	return 0;
+
+unwatch:
+	hv->ops->store_unwatch(hv, d->root, TOKEN_BACKEND);
+free_devices:
+	free(d);
+	return rc;
+}
+
+void devices_destroy(struct devices *d)
+{
+	if (!d)
+		return;
+	while (!TAILQ_EMPTY(&d->list))
+		device_free(TAILQ_FIRST(&d->list));
+	poller_timer_cancel(d->poller, &d->work);
+	poller_remove_fd(d->poller, &d->store);
+	d->hv->ops->store_unwatch(d->hv, d->root, TOKEN_BACKEND);
+	free(d);
+}
+
+void devices_close(struct devices *d)
+{
+	struct device *dev;
+
+	d->closing = true;
+	TAILQ_FOREACH(dev, &d->list, next) {
+		poller_timer_cancel(d->poller, &dev->patience);
+		set_state(dev, dev->connected ? XenbusStateClosing : XenbusStateClosed);
+		dev->marked = true;
+	}
+	poller_timer_set(d->poller, &d->work, 0);
+}
+
+bool devices_closed(const struct devices *d)
+{
+	const struct device *dev;
+
+	TAILQ_FOREACH(dev, &d->list, next)
+		if (dev->state != XenbusStateClosed)
+			return false;
+	return true;
+}

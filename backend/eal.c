@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* DPDK's start: see eal.h. Called by main.c. */
+#include "eal.h"
+#include "log.h"
+#include <errno.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_mempool.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ARGS 32u
+#define MEMORY_MB "128" /* without huge pages: the pool, its headers and what drivers need */
+#define CACHE_MBUFS 256u
+#define HUGE_FREE "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"
+#define HUGE_ENOUGH 64u
+
+struct args {
+	int n;
+	char *v[ARGS];
+	char core[32];
+};
+
+static void add(struct args *a, const char *arg)
+{
+	a->v[a->n++] = (char *)(uintptr_t)arg; /* EAL takes char *, and writes to none of them */
+}
+
+bool eal_is_pci(const char *devargs)
+{
+	unsigned domain, bus, dev, fn;
+
+	return sscanf(devargs, "%4x:%2x:%2x.%1x", &domain, &bus, &dev, &fn) == 4 ||
+	       sscanf(devargs, "%2x:%2x.%1x", &bus, &dev, &fn) == 3;
+}
+
+static bool huge_pages(void)
+{
+	FILE *f = fopen(HUGE_FREE, "re");
+	unsigned n = 0;
+
+	if (!f)
+		return false;
+	if (fscanf(f, "%u", &n) != 1)
+		n = 0;
+	fclose(f);
+	return n >= HUGE_ENOUGH;
+}
+
+static int first_cpu(void)
+{
+	cpu_set_t cpus;
+
+	if (sched_getaffinity(0, sizeof(cpus), &cpus) != 0)
+		return 0;
+	for (int i = 0; i < CPU_SETSIZE; i++)
+		if (CPU_ISSET(i, &cpus))
+			return i;
+	return 0;
+}
+
+/* EAL pins its main thread to its core; without a core of our own, undo that. */
+static int init_unpinned(struct args *a, bool pin)
+{
+	cpu_set_t before;
+	int rc = sched_getaffinity(0, sizeof(before), &before);
+
+	if (rte_eal_init(a->n, a->v) < 0)
+		return -rte_errno;
+	if (!pin && rc == 0)
+		sched_setaffinity(0, sizeof(before), &before);
+	return 0;
+}
+
+int eal_start(int core, char *const *uplinks, unsigned nr_uplinks)
+{
+	struct args a = {0};
+	bool pci = false;
+	int rc;
+
+	for (unsigned i = 0; i < nr_uplinks; i++)
+		pci = pci || eal_is_pci(uplinks[i]);
+	snprintf(a.core, sizeof(a.core), "%d", core >= 0 ? core : first_cpu());
+	add(&a, "sluice-backend");
+	add(&a, "-l");
+	add(&a, a.core);
+	add(&a, "--no-telemetry");
+	if (!pci)
+		add(&a, "--no-pci");
+	if (huge_pages()) {
+		add(&a, "--in-memory");
+		add(&a, "--single-file-segments");
+	} else {
+		add(&a, "--no-huge");
+		add(&a, "--no-shconf");
+		add(&a, "-m");
+		add(&a, MEMORY_MB);
+	}
+	backend_log_dpdk();
+	rc = init_unpinned(&a, core >= 0);
+	if (rc)
+		backend_error("DPDK does not start: %s; is core %s there, and is there %s MiB of memory?", strerror(-rc), a.core,
+			      MEMORY_MB);
+	backend_log_dpdk();
+	return rc;
+}
+
+struct rte_mempool *eal_pool_create(void)
+{
+	struct rte_mempool *pool =
+		rte_pktmbuf_pool_create("sluice", EAL_MBUFS, CACHE_MBUFS, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+
+	if (!pool)
+		backend_error("no memory for %u packet buffers: %s; give DPDK more", EAL_MBUFS, rte_strerror(rte_errno));
+	return pool;
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * netback: the back end of a vif (xen/io/netif.h). netback_connect.c does the handshake, netback_tx.c carries packets from the guest to the bridge,
+ * netback_rx.c from the bridge to the guest. This header is theirs, main.c's and the tests'.
+ *
+ * Two severities: a bad packet gets an error response and the vif goes on; a broken protocol (indices, chains of slots) fails the device
+ * (device_fail), and only that one.
+ */
+#ifndef BACKEND_NETBACK_H
+#define BACKEND_NETBACK_H
+
+#include "device.h"
+#include "grants.h"
+#include "headers.h"
+#include <bridge/bridge.h>
+#include <bridge/offload.h>
+#include <rings/back_ring.h>
+#include <rings/net_slots.h>
+
+#define NETBACK_QUEUES 1u         /* of a vif, for now: everything below is per queue already */
+#define NETBACK_BURST BRIDGE_BURST
+#define NETBACK_TX_WINDOW 128u    /* tx slots read ahead of being parsed */
+#define NETBACK_WAIT_PACKETS 256u /* packets that may wait for a guest that has no room; a power of two */
+#define NETBACK_WAIT_SEGS 512u    /* and their mbufs */
+#define NETBACK_STALL_US 100000u  /* a guest that takes nothing for so long loses what waits (XSA-392) */
+#define NETBACK_MTU_DEFAULT 1500u
+#define NETBACK_MTU_MIN 68u
+#define NETBACK_MTU_MAX (NET_PACKET_MAX - 22u) /* an Ethernet header with two VLAN tags */
+
+/* Scratch of one burst: private memory of the one thread, reused by all vifs. */
+struct netback_tx_burst {
+	struct copy_batch copies;
+	unsigned nr, nr_rsp;
+	struct netback_tx_packet {
+		struct rte_mbuf *m; /* NULL: dropped already */
+		uint16_t first_op, nr_ops, first_rsp, nr_rsp;
+		uint16_t gso_size;
+		uint8_t gso_type;
+		bool csum_blank, data_validated;
+	} packet[NETBACK_BURST];
+	struct netif_tx_response rsp[NETBACK_BURST * (NET_SLOTS_TOLERATED + NET_EXTRAS_MAX)];
+};
+
+struct netback_rx_burst {
+	struct copy_batch copies;
+	unsigned nr, nr_slots;
+	struct rte_mbuf *packet[NETBACK_BURST];
+	uint8_t headers[NETBACK_BURST][HEADERS_MAX];
+	uint16_t slot_of_op[COPY_BATCH_OPS];
+	net_rx_slot slots[256 + NET_SLOTS_MAX + NET_EXTRAS_MAX];
+};
+
+/* What all vifs of a back end share. */
+struct netback {
+	struct hv *hv;
+	struct poller *poller;
+	struct bridge *bridge;
+	struct rte_mempool *pool;
+	uint32_t waiting_segs, waiting_max; /* mbufs that wait for guests, of all vifs */
+	struct netback_tx_burst *tx;
+	struct netback_rx_burst *rx;
+};
+
+struct netback_stats {
+	uint64_t tx_packets, tx_bad, tx_no_memory; /* from the guest */
+	uint64_t rx_packets, rx_bad, rx_dropped;   /* to the guest */
+};
+
+struct netback_queue {
+	struct poll_item item;
+	struct netback_vif *vif;
+	bool live;   /* connected and not failed */
+	void *tx_page, *rx_page;
+	struct back_ring tx, rx;
+	evtchn_t tx_port, rx_port; /* ours; the same when the guest does not split them */
+	/* guest to bridge */
+	unsigned window_nr; /* slots taken from the ring and not parsed yet */
+	net_tx_slot window[NETBACK_TX_WINDOW];
+	/* bridge to guest */
+	struct rte_mbuf *waiting[NETBACK_WAIT_PACKETS];
+	uint32_t wait_head, wait_tail; /* free-running */
+	uint32_t wait_segs;
+	uint16_t spread; /* offset within the page of the next small packet: neighbours fall into different cache sets */
+	bool stalled;
+	struct poll_timer stall;
+	struct netback_stats stats;
+};
+
+struct netback_vif {
+	struct bridge_port port;
+	struct netback *nb;
+	struct device *dev;
+	domid_t domid;
+	uint32_t mtu;
+	/* what the guest takes from us */
+	bool sg, gso4, gso6, csum4, csum6;
+	struct netback_queue queue[NETBACK_QUEUES];
+};
+
+extern const struct device_class netback_class; /* ctx is a struct netback */
+
+/* hv, poller, bridge and pool are set by the caller. 0, -ENOMEM. */
+int netback_init(struct netback *nb);
+void netback_fini(struct netback *nb);
+
+/* netback_tx.c: one burst from the guest to the bridge; how many slots were taken. */
+unsigned netback_tx_burst(struct netback_queue *q);
+/* Ask for an event at the next tx request; true when some wait already. */
+bool netback_tx_arm(struct netback_queue *q);
+
+/* netback_rx.c: the bridge's tx of this port. */
+unsigned netback_rx_port_tx(struct bridge_port *port, struct rte_mbuf **pkts, unsigned n);
+/* Deliver what waits and now fits; how many packets. */
+unsigned netback_rx_drain(struct netback_queue *q);
+/* When packets wait, ask for an event when the first of them fits; true when it does already. */
+bool netback_rx_arm(struct netback_queue *q);
+void netback_rx_init(struct netback_queue *q);
+/* Frees what waits. */
+void netback_rx_fini(struct netback_queue *q);
+
+/* The queue's guest broke the protocol: no further burst, the device fails soon. */
+void netback_queue_broken(struct netback_queue *q, const char *why);
+
+#endif

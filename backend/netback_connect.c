@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A vif's handshake: what we offer, what the guest's keys say, and the way from there to a port of the bridge and back. device.c drives it through
+ * netback_class; the data paths are netback_tx.c and netback_rx.c. Each key of the guest is read once.
+ */
+#include "netback.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GREF_MAX 0xffffffu
+#define PORT_MAX ((1u << 17) - 1)
+
+/* ---- the poller's side of a queue ---- */
+
+static unsigned queue_poll(struct poll_item *item)
+{
+	struct netback_queue *q = (struct netback_queue *)item;
+	unsigned n = netback_tx_burst(q);
+
+	if (q->live && q->wait_head != q->wait_tail)
+		n += netback_rx_drain(q);
+	return n;
+}
+
+static bool queue_arm(struct poll_item *item)
+{
+	struct netback_queue *q = (struct netback_queue *)item;
+	bool tx = netback_tx_arm(q), rx = netback_rx_arm(q);
+
+	return tx || rx;
+}
+
+void netback_queue_broken(struct netback_queue *q, const char *why)
+{
+	q->live = false;
+	device_fail(q->vif->dev, EPROTO, why);
+}
+
+/* ---- what we offer ---- */
+
+static const struct {
+	const char *key;
+	uint32_t value;
+} features[] = {
+	{"feature-sg", 1},
+	{"feature-gso-tcpv4", 1},
+	{"feature-gso-tcpv6", 1},
+	{"feature-ipv6-csum-offload", 1},
+	{"feature-rx-copy", 1},
+	{"feature-rx-flip", 0},
+	{"feature-split-event-channels", 1},
+	{"multi-queue-max-queues", NETBACK_QUEUES},
+};
+
+static int vif_advertise(struct device *dev, hv_txn_t t)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; rc == 0 && i < RTE_DIM(features); i++)
+		rc = store_write_number(dev->hv, t, dev->own, features[i].key, features[i].value);
+	return rc;
+}
+
+/* ---- what the guest wrote ---- */
+
+struct front_keys {
+	uint32_t tx_gref, rx_gref, tx_port, rx_port;
+	bool split;
+	bool no_csum, csum6, sg, gso4, gso6;
+};
+
+static int read_ports(struct device *dev, struct front_keys *k)
+{
+	int rc = store_read_number(dev->hv, dev->front, "event-channel-tx", PORT_MAX, &k->tx_port);
+
+	k->split = rc == 0;
+	if (k->split)
+		return store_read_number(dev->hv, dev->front, "event-channel-rx", PORT_MAX, &k->rx_port);
+	if (rc == -ENOENT)
+		rc = store_read_number(dev->hv, dev->front, "event-channel", PORT_MAX, &k->tx_port);
+	k->rx_port = k->tx_port;
+	return rc;
+}
+
+static int read_features(struct device *dev, struct front_keys *k)
+{
+	const struct {
+		const char *key;
+		bool *value;
+	} flags[] = {
+		{"feature-no-csum-offload", &k->no_csum}, {"feature-ipv6-csum-offload", &k->csum6}, {"feature-sg", &k->sg},
+		{"feature-gso-tcpv4", &k->gso4},          {"feature-gso-tcpv6", &k->gso6},
+	};
+	int rc = 0;
+
+	for (unsigned i = 0; rc == 0 && i < RTE_DIM(flags); i++)
+		rc = store_read_flag(dev->hv, dev->front, flags[i].key, flags[i].value);
+	return rc;
+}
+
+static int read_front(struct device *dev, struct front_keys *k, const char **why)
+{
+	uint32_t queues;
+	bool copy;
+	int rc;
+
+	*why = "multi-queue-num-queues is not a number that we offered";
+	rc = store_read_number_or(dev->hv, dev->front, "multi-queue-num-queues", NETBACK_QUEUES, 1, &queues);
+	if (rc)
+		return rc;
+	*why = "request-rx-copy is not 1: a front end that wants its pages flipped is not served";
+	rc = store_read_flag(dev->hv, dev->front, "request-rx-copy", &copy);
+	if (rc || !copy)
+		return rc ? rc : -EOPNOTSUPP;
+	*why = "tx-ring-ref or rx-ring-ref is not a grant reference";
+	rc = store_read_number(dev->hv, dev->front, "tx-ring-ref", GREF_MAX, &k->tx_gref);
+	if (rc == 0)
+		rc = store_read_number(dev->hv, dev->front, "rx-ring-ref", GREF_MAX, &k->rx_gref);
+	if (rc)
+		return rc;
+	*why = "event-channel (or -tx and -rx) is not a port";
+	rc = read_ports(dev, k);
+	if (rc)
+		return rc;
+	*why = "a feature key is neither 0 nor 1";
+	return read_features(dev, k);
+}
+
+/* ---- a queue's rings and events ---- */
+
+static int queue_map(struct netback_queue *q, const struct front_keys *k, const char **why)
+{
+	struct hv *hv = q->vif->nb->hv;
+	domid_t domid = q->vif->domid;
+	int rc;
+
+	*why = "cannot map the tx ring: is tx-ring-ref granted to this domain, writable?";
+	rc = hv->ops->map_ring(hv, domid, &k->tx_gref, 1, &q->tx_page);
+	if (rc)
+		return rc;
+	*why = "cannot map the rx ring: is rx-ring-ref granted to this domain, writable?";
+	rc = hv->ops->map_ring(hv, domid, &k->rx_gref, 1, &q->rx_page);
+	if (rc)
+		goto unmap_tx;
+	*why = "a ring's index is out of range";
+	rc = back_ring_attach(&q->tx, q->tx_page, 1, sizeof(net_tx_slot));
+	if (rc == 0)
+		rc = back_ring_attach(&q->rx, q->rx_page, 1, sizeof(net_rx_slot));
+	if (rc == 0)
+		return 0;
+	hv->ops->unmap_ring(hv, q->rx_page, 1);
+unmap_tx:
+	hv->ops->unmap_ring(hv, q->tx_page, 1);
+	q->tx_page = q->rx_page = NULL;
+	return rc;
+}
+
+static void queue_unmap(struct netback_queue *q)
+{
+	struct hv *hv = q->vif->nb->hv;
+
+	if (q->rx_page)
+		hv->ops->unmap_ring(hv, q->rx_page, 1);
+	if (q->tx_page)
+		hv->ops->unmap_ring(hv, q->tx_page, 1);
+	q->tx_page = q->rx_page = NULL;
+}
+
+static int queue_bind(struct netback_queue *q, const struct front_keys *k, const char **why)
+{
+	struct poller *poller = q->vif->nb->poller;
+	int rc;
+
+	*why = "cannot bind the event channel: does the guest offer it to this domain?";
+	rc = poller_bind(poller, &q->item, q->vif->domid, k->tx_port, &q->tx_port);
+	if (rc)
+		return rc;
+	q->rx_port = q->tx_port;
+	if (!k->split)
+		return 0;
+	rc = poller_bind(poller, &q->item, q->vif->domid, k->rx_port, &q->rx_port);
+	if (rc) {
+		poller_unbind(poller, q->tx_port);
+		q->tx_port = q->rx_port = 0;
+	}
+	return rc;
+}
+
+static void queue_unbind(struct netback_queue *q)
+{
+	struct poller *poller = q->vif->nb->poller;
+
+	if (q->rx_port != q->tx_port)
+		poller_unbind(poller, q->rx_port);
+	poller_unbind(poller, q->tx_port);
+	q->tx_port = q->rx_port = 0;
+	poller_remove(poller, &q->item);
+}
+
+static int queue_connect(struct netback_queue *q, const struct front_keys *k, const char **why)
+{
+	int rc = queue_map(q, k, why);
+
+	if (rc)
+		return rc;
+	rc = queue_bind(q, k, why);
+	if (rc) {
+		queue_unmap(q);
+		return rc;
+	}
+	q->window_nr = 0;
+	netback_rx_init(q);
+	q->live = true;
+	poller_activate(q->vif->nb->poller, &q->item); /* the guest may have sent before we were here */
+	return 0;
+}
+
+static void queue_disconnect(struct netback_queue *q)
+{
+	q->live = false;
+	netback_rx_fini(q);
+	queue_unbind(q);
+	queue_unmap(q);
+}
+
+/* ---- the device class ---- */
+
+static int vif_create(struct device *dev, void *ctx)
+{
+	struct netback_vif *vif = calloc(1, sizeof(*vif));
+
+	if (!vif)
+		return -ENOMEM;
+	vif->nb = ctx;
+	vif->dev = dev;
+	vif->domid = dev->domid;
+	vif->port.name = dev->name;
+	vif->port.tx = netback_rx_port_tx;
+	for (unsigned i = 0; i < NETBACK_QUEUES; i++) {
+		vif->queue[i].vif = vif;
+		vif->queue[i].item.poll = queue_poll;
+		vif->queue[i].item.arm = queue_arm;
+	}
+	dev->priv = vif;
+	return 0;
+}
+
+static void negotiate(struct netback_vif *vif, const struct front_keys *k)
+{
+	vif->sg = k->sg;
+	vif->csum4 = !k->no_csum;
+	vif->csum6 = k->csum6;
+	vif->gso4 = k->sg && k->gso4;
+	vif->gso6 = k->sg && k->gso6;
+}
+
+static int vif_connect(struct device *dev, const char **why)
+{
+	struct netback_vif *vif = dev->priv;
+	struct front_keys k = {0};
+	int rc = read_front(dev, &k, why);
+
+	if (rc)
+		return rc;
+	*why = "mtu in the back end's node is out of range";
+	rc = store_read_number_or(dev->hv, dev->own, "mtu", NETBACK_MTU_MAX, NETBACK_MTU_DEFAULT, &vif->mtu);
+	if (rc == 0 && vif->mtu < NETBACK_MTU_MIN)
+		rc = -EINVAL;
+	if (rc)
+		return rc;
+	negotiate(vif, &k);
+	rc = queue_connect(&vif->queue[0], &k, why);
+	if (rc)
+		return rc;
+	*why = "the bridge has no port left";
+	rc = bridge_add_port(vif->nb->bridge, &vif->port);
+	if (rc)
+		queue_disconnect(&vif->queue[0]);
+	return rc;
+}
+
+static void vif_disconnect(struct device *dev)
+{
+	struct netback_vif *vif = dev->priv;
+
+	bridge_remove_port(&vif->port);
+	queue_disconnect(&vif->queue[0]);
+}
+
+static void vif_destroy(struct device *dev)
+{
+	free(dev->priv);
+	dev->priv = NULL;
+}
+
+const struct device_class netback_class = {
+	.type = "vif",
+	.create = vif_create,
+	.advertise = vif_advertise,
+	.connect = vif_connect,
+	.disconnect = vif_disconnect,
+	.destroy = vif_destroy,
+};
+
+/* ---- what the vifs share ---- */
+
+int netback_init(struct netback *nb)
+{
+	if (rte_pktmbuf_data_room_size(nb->pool) < RTE_MBUF_DEFAULT_BUF_SIZE)
+		return -EINVAL;
+	nb->waiting_segs = 0;
+	nb->waiting_max = nb->pool->size / 2;
+	nb->tx = calloc(1, sizeof(*nb->tx));
+	nb->rx = calloc(1, sizeof(*nb->rx));
+	if (nb->tx && nb->rx)
+		return 0;
+	netback_fini(nb);
+	return -ENOMEM;
+}
+
+void netback_fini(struct netback *nb)
+{
+	free(nb->tx);
+	free(nb->rx);
+	nb->tx = NULL;
+	nb->rx = NULL;
+}

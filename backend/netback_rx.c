@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Bridge to guest. Packets are made fit for what the guest negotiated, wait in a small queue, and go out in bursts: rx requests are read, each once;
+ * all bytes go to the guest's pages in one batch of grant copies; then the responses, one index and at most one event.
+ * Packets may be shared with other ports: they are only read.
+ *
+ * A guest without room: a few packets wait (NETBACK_WAIT_*, and a share for all vifs together), for NETBACK_STALL_US at most; then all are dropped, and
+ * whatever comes is dropped at once until the guest has room for the largest packet again (XSA-392).
+ */
+#include "netback.h"
+#include <errno.h>
+
+#define SEGMENTS_MAX 128u /* packets that one packet is cut into for a guest that cannot do so itself */
+
+static uint32_t waiting(const struct netback_queue *q)
+{
+	return q->wait_tail - q->wait_head;
+}
+
+static struct rte_mbuf *first_waiting(const struct netback_queue *q)
+{
+	return q->waiting[q->wait_head % NETBACK_WAIT_PACKETS];
+}
+
+/* Takes the packet: puts it in the queue or drops it. */
+static bool enqueue(struct netback_queue *q, struct rte_mbuf *m)
+{
+	struct netback *nb = q->vif->nb;
+
+	if (waiting(q) == NETBACK_WAIT_PACKETS || q->wait_segs + m->nb_segs > NETBACK_WAIT_SEGS ||
+	    nb->waiting_segs + m->nb_segs > nb->waiting_max) {
+		q->stats.rx_dropped++;
+		rte_pktmbuf_free(m);
+		return false;
+	}
+	q->waiting[q->wait_tail++ % NETBACK_WAIT_PACKETS] = m;
+	q->wait_segs += m->nb_segs;
+	nb->waiting_segs += m->nb_segs;
+	return true;
+}
+
+static struct rte_mbuf *dequeue(struct netback_queue *q)
+{
+	struct rte_mbuf *m = first_waiting(q);
+
+	q->wait_head++;
+	q->wait_segs -= m->nb_segs;
+	q->vif->nb->waiting_segs -= m->nb_segs;
+	return m;
+}
+
+static void drop_waiting(struct netback_queue *q)
+{
+	q->stats.rx_dropped += waiting(q);
+	while (waiting(q) > 0)
+		rte_pktmbuf_free(dequeue(q));
+}
+
+static bool wants_cut(const struct rte_mbuf *m)
+{
+	return m->ol_flags & RTE_MBUF_F_TX_TCP_SEG;
+}
+
+static unsigned slots_needed(const struct rte_mbuf *m)
+{
+	return (m->pkt_len + SLUICE_PAGE_SIZE - 1) / SLUICE_PAGE_SIZE + wants_cut(m);
+}
+
+/* ---- one packet into slots and copies ---- */
+
+/* Where in its page the packet starts: one that leaves room moves on by a cache line each time. */
+static uint16_t place(struct netback_queue *q, uint32_t len)
+{
+	uint16_t at = q->spread;
+
+	q->spread = (q->spread + RTE_CACHE_LINE_SIZE) % SLUICE_PAGE_SIZE;
+	return at + len <= SLUICE_PAGE_SIZE ? at : 0;
+}
+
+/* Takes the rx requests that the packet needs, in order. */
+static void take_requests(struct netback_queue *q, struct net_packet *p, uint32_t len)
+{
+	uint16_t at = place(q, len);
+
+	for (unsigned i = 0, frag = 0; i < net_packet_slots(p); i++) {
+		struct netif_rx_request req;
+
+		back_ring_read(&q->rx, i, &req, sizeof(req));
+		if (i == 1 && p->gso_type != XEN_NETIF_GSO_TYPE_NONE)
+			continue; /* becomes the extra-info slot; its page is not used */
+		p->frags[frag] = (struct net_frag){.gref = req.gref, .offset = at, .id = req.id};
+		p->frags[frag].len = (uint16_t)RTE_MIN(len, SLUICE_PAGE_SIZE - at);
+		len -= p->frags[frag++].len;
+		at = 0;
+	}
+	back_ring_consume(&q->rx, net_packet_slots(p));
+}
+
+struct cursor {
+	const struct net_packet *p;
+	unsigned frag;
+	uint16_t done; /* bytes of the fragment that have a source */
+	unsigned first_slot;
+};
+
+/* Copy n bytes to where the cursor stands. */
+static void copy_run(struct netback_queue *q, struct netback_rx_burst *b, struct cursor *c, const uint8_t *src, uint32_t n)
+{
+	while (n > 0) {
+		const struct net_frag *f = &c->p->frags[c->frag];
+		uint16_t part = (uint16_t)RTE_MIN(n, (uint32_t)f->len - c->done);
+
+		b->slot_of_op[b->copies.n] = (uint16_t)(c->first_slot + net_packet_slot_of(c->p, c->frag));
+		copy_batch_out(&b->copies, q->vif->domid, f->gref, f->offset + c->done, src, part);
+		src += part;
+		n -= part;
+		c->done += part;
+		if (c->done == f->len) {
+			c->frag++;
+			c->done = 0;
+		}
+	}
+}
+
+/* All bytes of the packet: its headers from `headers` when they had to be changed, the rest from where it lies. */
+static void copy_packet(struct netback_queue *q, struct netback_rx_burst *b, struct cursor *c, const struct rte_mbuf *m,
+			const uint8_t *headers, uint32_t header_len)
+{
+	copy_run(q, b, c, headers, header_len);
+	for (; m; m = m->next) {
+		uint32_t skip = RTE_MIN(header_len, (uint32_t)m->data_len);
+
+		header_len -= skip;
+		copy_run(q, b, c, rte_pktmbuf_mtod_offset(m, const uint8_t *, skip), m->data_len - skip);
+	}
+}
+
+static void put_packet(struct netback_queue *q, struct netback_rx_burst *b, struct rte_mbuf *m)
+{
+	struct net_packet p = {.size = m->pkt_len};
+	uint8_t *headers = b->headers[b->nr];
+	struct cursor c = {.p = &p, .first_slot = b->nr_slots};
+	uint32_t header_len = 0;
+
+	if (wants_cut(m)) {
+		header_len = headers_to_guest(m, headers);
+		p.gso_type = m->ol_flags & RTE_MBUF_F_TX_IPV4 ? XEN_NETIF_GSO_TYPE_TCPV4 : XEN_NETIF_GSO_TYPE_TCPV6;
+		p.gso_size = m->tso_segsz;
+	}
+	p.csum_blank = m->ol_flags & (RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG);
+	p.data_validated = (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+	p.nr_frags = (uint16_t)((m->pkt_len + SLUICE_PAGE_SIZE - 1) / SLUICE_PAGE_SIZE);
+	take_requests(q, &p, m->pkt_len);
+	p.nr_extras = p.gso_type != XEN_NETIF_GSO_TYPE_NONE; /* tells net_packet_slot_of where the fragments are */
+	copy_packet(q, b, &c, m, headers, header_len);
+	b->nr_slots += net_rx_build(&p, &b->slots[b->nr_slots]);
+	b->packet[b->nr++] = m;
+}
+
+/* ---- bursts ---- */
+
+/* Copies that a packet takes at most: its mbufs, cut at each page, and its changed headers. */
+static unsigned ops_needed(const struct rte_mbuf *m)
+{
+	return m->nb_segs + slots_needed(m) + 1;
+}
+
+static int gather(struct netback_queue *q, struct netback_rx_burst *b)
+{
+	int pending = back_ring_pending(&q->rx);
+
+	if (pending < 0)
+		return pending;
+	while (waiting(q) > 0 && b->nr < NETBACK_BURST) {
+		struct rte_mbuf *m = first_waiting(q);
+		int need = (int)slots_needed(m);
+
+		if (need > pending || ops_needed(m) > copy_batch_room(&b->copies))
+			break;
+		put_packet(q, b, dequeue(q));
+		pending -= need;
+	}
+	return 0;
+}
+
+/* A fragment that could not be copied says so in its own slot; the flags that chain the packet stay. */
+static void mark_failures(struct netback_queue *q, struct netback_rx_burst *b)
+{
+	for (unsigned i = 0; i < b->copies.n; i++) {
+		if (b->copies.op[i].status == GNTST_okay)
+			continue;
+		b->slots[b->slot_of_op[i]].rsp.status = NETIF_RSP_ERROR;
+		q->stats.rx_bad++;
+	}
+}
+
+static unsigned rx_burst(struct netback_queue *q)
+{
+	struct netback_rx_burst *b = q->vif->nb->rx;
+
+	b->nr = b->nr_slots = b->copies.n = 0;
+	if (gather(q, b) < 0) {
+		netback_queue_broken(q, "the guest's rx index is out of range");
+		return 0;
+	}
+	if (b->nr == 0)
+		return 0;
+	copy_batch_run(&b->copies, q->vif->nb->hv);
+	mark_failures(q, b);
+	for (unsigned i = 0; i < b->nr_slots; i++)
+		back_ring_put(&q->rx, &b->slots[i], sizeof(b->slots[i]));
+	if (back_ring_push(&q->rx))
+		poller_notify(q->vif->nb->poller, q->rx_port);
+	q->stats.rx_packets += b->nr;
+	rte_pktmbuf_free_bulk(b->packet, b->nr);
+	return b->nr;
+}
+
+unsigned netback_rx_drain(struct netback_queue *q)
+{
+	struct poller *poller = q->vif->nb->poller;
+	unsigned done = 0, n;
+
+	while (q->live && waiting(q) > 0 && (n = rx_burst(q)) > 0)
+		done += n;
+	if (waiting(q) == 0)
+		poller_timer_cancel(poller, &q->stall);
+	else if (done > 0 || !q->stall.set)
+		poller_timer_set(poller, &q->stall, NETBACK_STALL_US);
+	return done;
+}
+
+bool netback_rx_arm(struct netback_queue *q)
+{
+	int need, pending;
+
+	if (!q->live || waiting(q) == 0)
+		return false;
+	need = (int)slots_needed(first_waiting(q));
+	pending = back_ring_arm_for(&q->rx, (uint32_t)need);
+	if (pending < 0)
+		netback_queue_broken(q, "the guest's rx index is out of range");
+	return pending >= need;
+}
+
+static void stall_over(struct poll_timer *timer)
+{
+	struct netback_queue *q = (struct netback_queue *)((char *)timer - offsetof(struct netback_queue, stall));
+
+	drop_waiting(q);
+	q->stalled = true;
+}
+
+/* A stalled guest is served again once it has room for any packet, not for one slot now and then. */
+static bool still_stalled(struct netback_queue *q)
+{
+	int pending = back_ring_pending(&q->rx);
+
+	if (pending < 0)
+		netback_queue_broken(q, "the guest's rx index is out of range");
+	q->stalled = pending < (int)XEN_NETIF_NR_SLOTS_MIN;
+	return q->stalled;
+}
+
+/* ---- the bridge's side ---- */
+
+/* What this guest takes of such a packet as it is (OFFLOAD_*). */
+static unsigned abilities(const struct netback_vif *vif, const struct rte_mbuf *m)
+{
+	bool v6 = m->ol_flags & RTE_MBUF_F_TX_IPV6;
+
+	if (!(v6 ? vif->csum6 : vif->csum4))
+		return 0;
+	return OFFLOAD_CSUM | (vif->gso4 ? OFFLOAD_TSO4 : 0) | (vif->gso6 ? OFFLOAD_TSO6 : 0);
+}
+
+/* A packet that is to be cut has its size checked when it is. */
+static bool fits(const struct netback_vif *vif, const struct rte_mbuf *m)
+{
+	uint32_t most = vif->sg ? NET_PACKET_MAX : SLUICE_PAGE_SIZE;
+
+	if (m->pkt_len < NET_ETH_HLEN || m->pkt_len > most || ops_needed(m) > COPY_BATCH_OPS)
+		return false;
+	if (wants_cut(m))
+		return (unsigned)m->l2_len + m->l3_len + m->l4_len <= HEADERS_MAX;
+	return m->pkt_len <= vif->mtu + NET_ETH_HLEN + 8; /* two VLAN tags */
+}
+
+/* Takes one packet of the bridge's; how many came of it and wait now. */
+static unsigned accept_packet(struct netback_queue *q, struct rte_mbuf *m)
+{
+	struct netback_vif *vif = q->vif;
+	struct rte_mbuf *out[SEGMENTS_MAX];
+	unsigned n = 1, accepted = 0;
+
+	out[0] = m;
+	if (m->ol_flags & (RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_IP_CKSUM))
+		n = offload_finish(m, abilities(vif, m), vif->nb->pool, out, SEGMENTS_MAX);
+	for (unsigned i = 0; i < n; i++) {
+		if (fits(vif, out[i])) {
+			accepted += enqueue(q, out[i]);
+		} else {
+			q->stats.rx_dropped++;
+			rte_pktmbuf_free(out[i]);
+		}
+	}
+	return accepted;
+}
+
+unsigned netback_rx_port_tx(struct bridge_port *port, struct rte_mbuf **pkts, unsigned n)
+{
+	struct netback_queue *q = &((struct netback_vif *)port)->queue[0];
+	unsigned delivered = 0;
+
+	if (!q->live || (q->stalled && still_stalled(q))) {
+		q->stats.rx_dropped += n;
+		rte_pktmbuf_free_bulk(pkts, n);
+		return 0;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		if (waiting(q) + SEGMENTS_MAX > NETBACK_WAIT_PACKETS)
+			netback_rx_drain(q); /* make room before a packet that may become many */
+		delivered += accept_packet(q, pkts[i]) > 0;
+	}
+	netback_rx_drain(q);
+	if (q->live && waiting(q) > 0)
+		poller_activate(q->vif->nb->poller, &q->item);
+	return delivered;
+}
+
+void netback_rx_init(struct netback_queue *q)
+{
+	q->stall.fire = stall_over;
+	q->wait_head = q->wait_tail = q->wait_segs = 0;
+	q->stalled = false;
+}
+
+void netback_rx_fini(struct netback_queue *q)
+{
+	poller_timer_cancel(q->vif->nb->poller, &q->stall);
+	drop_waiting(q);
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Guest to bridge. One burst: slots are copied into the queue's private window, each once; parsed into checked packets; all their bytes fetched in one
+ * batch of grant copies; answered; handed to the bridge. Called by the poller through netback_connect.c.
+ */
+#include "netback.h"
+#include <errno.h>
+
+/* Most copies of one packet: each fragment, cut wherever an mbuf ends. */
+#define TX_PACKET_OPS (NET_SLOTS_TOLERATED + NET_PACKET_MAX / 2048u + 1u)
+
+/* Read ahead. 1 when the ring holds more than the window took, so that the last packet of the window may go on there; 0 when not; -EPROTO. */
+static int fill_window(struct netback_queue *q)
+{
+	int pending;
+	unsigned n;
+
+	if (q->window_nr >= NET_SLOTS_LOOK + NETBACK_BURST)
+		return 1; /* enough for now */
+	pending = back_ring_pending(&q->tx);
+	if (pending < 0)
+		return pending;
+	n = RTE_MIN((unsigned)pending, NETBACK_TX_WINDOW - q->window_nr);
+	for (unsigned i = 0; i < n; i++)
+		back_ring_read(&q->tx, i, &q->window[q->window_nr + i], sizeof(net_tx_slot));
+	back_ring_consume(&q->tx, n);
+	q->window_nr += n;
+	return n < (unsigned)pending;
+}
+
+/* An mbuf chain of p's size whose bytes will come from the fragments, one copy after the other. NULL when the pool is empty. */
+static struct rte_mbuf *gather(struct netback_queue *q, struct copy_batch *copies, const struct net_packet *p)
+{
+	struct rte_mbuf *head = rte_pktmbuf_alloc(q->vif->nb->pool), *tail = head;
+	unsigned first = copies->n;
+
+	for (unsigned i = 0; head && i < p->nr_frags; i++) {
+		const struct net_frag *f = &p->frags[i];
+		uint16_t done = 0;
+
+		while (done < f->len) {
+			uint16_t n = RTE_MIN((uint16_t)(f->len - done), rte_pktmbuf_tailroom(tail));
+
+			if (n == 0) {
+				tail->next = rte_pktmbuf_alloc(q->vif->nb->pool);
+				if (!tail->next)
+					goto no_memory;
+				tail = tail->next;
+				head->nb_segs++;
+				continue;
+			}
+			copy_batch_in(copies, q->vif->domid, f->gref, f->offset + done,
+				      rte_pktmbuf_mtod_offset(tail, void *, tail->data_len), n);
+			tail->data_len += n;
+			done += n;
+		}
+	}
+	if (head)
+		head->pkt_len = p->size;
+	return head;
+
+no_memory:
+	copies->n = first; /* they would write into mbufs that are freed now */
+	rte_pktmbuf_free(head);
+	return NULL;
+}
+
+/* Take one parsed packet, good or bad, into the burst. */
+static void take_packet(struct netback_queue *q, struct netback_tx_burst *b, const struct net_packet *p, bool good)
+{
+	struct netback_tx_packet *t = &b->packet[b->nr++];
+
+	t->first_op = (uint16_t)b->copies.n;
+	t->m = good ? gather(q, &b->copies, p) : NULL;
+	t->nr_ops = (uint16_t)(b->copies.n - t->first_op);
+	t->gso_type = p->gso_type;
+	t->gso_size = p->gso_size;
+	t->csum_blank = p->csum_blank;
+	t->data_validated = p->data_validated;
+	t->first_rsp = (uint16_t)b->nr_rsp;
+	t->nr_rsp = (uint16_t)net_tx_respond(p, t->m ? NETIF_RSP_OKAY : NETIF_RSP_ERROR, &b->rsp[b->nr_rsp]);
+	b->nr_rsp += t->nr_rsp;
+	if (!good)
+		q->stats.tx_bad++;
+	else if (!t->m)
+		q->stats.tx_no_memory++;
+}
+
+/* Parse the burst's packets out of the window; `more` as fill_window says. Returns how many slots they take. */
+static unsigned collect(struct netback_queue *q, struct netback_tx_burst *b, bool more)
+{
+	struct net_packet p;
+	unsigned at = 0;
+
+	while (b->nr < NETBACK_BURST && at < q->window_nr && copy_batch_room(&b->copies) >= TX_PACKET_OPS) {
+		int rc;
+
+		if (more && q->window_nr - at < NET_SLOTS_LOOK)
+			break;
+		rc = net_tx_parse(&q->window[at], q->window_nr - at, &p);
+		if (rc == -EPROTO) {
+			netback_queue_broken(q, p.why);
+			break;
+		}
+		take_packet(q, b, &p, rc > 0 && !p.mcast_op);
+		at += p.nr_slots;
+	}
+	q->window_nr -= at;
+	memmove(q->window, &q->window[at], q->window_nr * sizeof(q->window[0]));
+	return at;
+}
+
+/* The packet is in private memory now. False: it is to be dropped. */
+static bool packet_ready(struct netback_tx_burst *b, struct netback_tx_packet *t)
+{
+	if (!copy_batch_ok(&b->copies, t->first_op, t->nr_ops))
+		return false;
+	if (t->csum_blank || t->gso_type != XEN_NETIF_GSO_TYPE_NONE)
+		return headers_from_guest(t->m, t->gso_type, t->gso_size) == 0;
+	if (t->data_validated)
+		t->m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+	return true;
+}
+
+static void drop(struct netback_tx_burst *b, struct netback_tx_packet *t)
+{
+	for (unsigned i = 0; i < t->nr_rsp; i++)
+		if (b->rsp[t->first_rsp + i].status == NETIF_RSP_OKAY)
+			b->rsp[t->first_rsp + i].status = NETIF_RSP_ERROR;
+	rte_pktmbuf_free(t->m);
+	t->m = NULL;
+}
+
+/* Good packets of the burst, in order. */
+static unsigned sort_out(struct netback_queue *q, struct netback_tx_burst *b, struct rte_mbuf **pkts)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < b->nr; i++) {
+		struct netback_tx_packet *t = &b->packet[i];
+
+		if (!t->m)
+			continue;
+		if (packet_ready(b, t)) {
+			pkts[n++] = t->m;
+		} else {
+			q->stats.tx_bad++;
+			drop(b, t);
+		}
+	}
+	return n;
+}
+
+static void respond(struct netback_queue *q, const struct netback_tx_burst *b)
+{
+	for (unsigned i = 0; i < b->nr_rsp; i++)
+		back_ring_put(&q->tx, &b->rsp[i], sizeof(b->rsp[i]));
+	if (back_ring_push(&q->tx))
+		poller_notify(q->vif->nb->poller, q->tx_port);
+}
+
+unsigned netback_tx_burst(struct netback_queue *q)
+{
+	struct netback_tx_burst *b = q->vif->nb->tx;
+	struct rte_mbuf *pkts[NETBACK_BURST];
+	unsigned slots, n;
+	int more;
+
+	if (!q->live)
+		return 0;
+	more = fill_window(q);
+	if (more < 0) {
+		netback_queue_broken(q, "the guest's tx index is out of range");
+		return 0;
+	}
+	b->nr = b->nr_rsp = b->copies.n = 0;
+	slots = collect(q, b, more);
+	if (slots == 0)
+		return 0;
+	copy_batch_run(&b->copies, q->vif->nb->hv);
+	n = sort_out(q, b, pkts);
+	respond(q, b);
+	q->stats.tx_packets += n;
+	if (n > 0)
+		bridge_input(&q->vif->port, pkts, n);
+	return slots;
+}
+
+bool netback_tx_arm(struct netback_queue *q)
+{
+	int pending;
+
+	if (!q->live)
+		return false;
+	pending = back_ring_arm(&q->tx);
+	if (pending < 0)
+		netback_queue_broken(q, "the guest's tx index is out of range");
+	return pending > 0 || (pending == 0 && q->window_nr > 0);
+}

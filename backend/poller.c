@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The loop: see poller.h. main.c runs it; netback registers its queues, device.c its timers. */
+#include "poller.h"
+#include <errno.h>
+#include <rte_cycles.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#define PORTS_MAX (1u << 17) /* as many as Xen's FIFO event channels */
+#define EVENTS 64u
+#define UPLINKS 16u
+#define SPIN_MIN_US 20u
+#define SPIN_MAX_US 200u
+#define FD_CHECK_US 1000u /* how often a busy loop looks at its file descriptors */
+#define NAP_MS 2          /* sleep while an uplink has no descriptor to wait for */
+
+struct poller {
+	struct hv *hv;
+	struct hv_evtchn *events;
+	void (*flush)(void *ctx);
+	void *flush_ctx;
+	int epoll;
+	bool stop;
+	TAILQ_HEAD(, poll_item) active;
+	TAILQ_HEAD(, poll_timer) timers;
+	struct poll_item **by_port;
+	uint32_t nr_ports;
+	struct uplink *uplink[UPLINKS];
+	unsigned nr_uplinks;
+	bool nap; /* an uplink without a descriptor: sleep in short naps */
+	uint64_t tsc_per_us;
+	uint64_t spin;       /* TSC */
+	uint64_t last_work;  /* TSC */
+	uint64_t next_fds;   /* TSC */
+	struct poller_stats stats;
+};
+
+/* The event channels' descriptor only ends the sleep: events are fetched in each round. */
+static struct poll_fd wake_only = {.fd = -1};
+
+static int watch_fd(struct poller *p, int fd, void *ctx)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = ctx};
+
+	return epoll_ctl(p->epoll, EPOLL_CTL_ADD, fd, &ev) == 0 ? 0 : -errno;
+}
+
+int poller_create(struct hv *hv, void (*flush)(void *ctx), void *ctx, struct poller **out)
+{
+	struct poller *p = calloc(1, sizeof(*p));
+	int rc = -ENOMEM;
+
+	if (!p)
+		return rc;
+	p->hv = hv;
+	p->flush = flush;
+	p->flush_ctx = ctx;
+	p->tsc_per_us = rte_get_tsc_hz() / 1000000 ? rte_get_tsc_hz() / 1000000 : 1000;
+	p->spin = SPIN_MIN_US * p->tsc_per_us;
+	TAILQ_INIT(&p->active);
+	TAILQ_INIT(&p->timers);
+	p->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (p->epoll < 0) {
+		rc = -errno;
+		goto free_poller;
+	}
+	rc = hv->ops->evtchn_open(hv, &p->events);
+	if (rc)
+		goto close_epoll;
+	rc = watch_fd(p, hv->ops->evtchn_fd(p->events), &wake_only);
+	if (rc)
+		goto close_events;
+	*out = p;
+	return 0;
+
+close_events:
+	hv->ops->evtchn_close(p->events);
+close_epoll:
+	close(p->epoll);
+free_poller:
+	free(p);
+	return rc;
+}
+
+void poller_destroy(struct poller *p)
+{
+	if (!p)
+		return;
+	p->hv->ops->evtchn_close(p->events);
+	close(p->epoll);
+	free(p->by_port);
+	free(p);
+}
+
+/* ---- items and their events ---- */
+
+/* Room for `port` in the table of who hears it. */
+static int ports_grow(struct poller *p, evtchn_t port)
+{
+	uint32_t nr = p->nr_ports ? p->nr_ports : 256;
+	struct poll_item **table;
+
+	if (port < p->nr_ports)
+		return 0;
+	if (port >= PORTS_MAX)
+		return -ENOSPC;
+	while (nr <= port)
+		nr *= 2;
+	table = realloc(p->by_port, nr * sizeof(*table));
+	if (!table)
+		return -ENOMEM;
+	memset(table + p->nr_ports, 0, (nr - p->nr_ports) * sizeof(*table));
+	p->by_port = table;
+	p->nr_ports = nr;
+	return 0;
+}
+
+int poller_bind(struct poller *p, struct poll_item *item, domid_t domid, evtchn_t remote, evtchn_t *port)
+{
+	int rc = p->hv->ops->evtchn_bind(p->events, domid, remote, port);
+
+	if (rc == 0)
+		rc = ports_grow(p, *port);
+	else
+		*port = 0;
+	if (rc && *port) {
+		p->hv->ops->evtchn_unbind(p->events, *port);
+		*port = 0;
+	}
+	if (rc == 0)
+		p->by_port[*port] = item;
+	return rc;
+}
+
+void poller_unbind(struct poller *p, evtchn_t port)
+{
+	if (!port)
+		return;
+	p->by_port[port] = NULL;
+	p->hv->ops->evtchn_unbind(p->events, port);
+}
+
+void poller_notify(struct poller *p, evtchn_t port)
+{
+	p->hv->ops->evtchn_notify(p->events, port); /* a guest that closed its end misses its own events */
+}
+
+void poller_activate(struct poller *p, struct poll_item *item)
+{
+	if (item->active)
+		return;
+	item->active = true;
+	item->busy_until = rte_rdtsc() + p->spin;
+	TAILQ_INSERT_TAIL(&p->active, item, next);
+}
+
+static void deactivate(struct poller *p, struct poll_item *item)
+{
+	if (!item->active)
+		return;
+	item->active = false;
+	TAILQ_REMOVE(&p->active, item, next);
+}
+
+void poller_remove(struct poller *p, struct poll_item *item)
+{
+	deactivate(p, item);
+	for (uint32_t i = 0; i < p->nr_ports; i++)
+		if (p->by_port[i] == item)
+			p->by_port[i] = NULL;
+}
+
+/* Activate what fired; how many there were. At most as many as fit the array: the rest comes in the next round. */
+static unsigned take_events(struct poller *p, bool arm)
+{
+	evtchn_t ports[EVENTS];
+	unsigned n = p->hv->ops->evtchn_pending(p->events, ports, EVENTS, arm);
+
+	for (unsigned i = 0; i < n; i++)
+		if (ports[i] < p->nr_ports && p->by_port[ports[i]])
+			poller_activate(p, p->by_port[ports[i]]);
+	p->stats.events += n;
+	return n;
+}
+
+static unsigned poll_items(struct poller *p, uint64_t now)
+{
+	struct poll_item *item, *following;
+	unsigned work = 0;
+
+	for (item = TAILQ_FIRST(&p->active); item; item = following) {
+		unsigned n = item->poll(item);
+
+		following = TAILQ_NEXT(item, next);
+		work += n;
+		if (n)
+			item->busy_until = now + p->spin;
+		else if (now > item->busy_until && !item->arm(item))
+			deactivate(p, item);
+	}
+	return work;
+}
+
+/* ---- timers ---- */
+
+void poller_timer_set(struct poller *p, struct poll_timer *timer, uint64_t us)
+{
+	poller_timer_cancel(p, timer);
+	timer->set = true;
+	timer->at = rte_rdtsc() + us * p->tsc_per_us;
+	TAILQ_INSERT_TAIL(&p->timers, timer, next);
+}
+
+void poller_timer_cancel(struct poller *p, struct poll_timer *timer)
+{
+	if (!timer->set)
+		return;
+	timer->set = false;
+	TAILQ_REMOVE(&p->timers, timer, next);
+}
+
+/* Only the timers that are due now: one that is set anew by its own callback waits for the next round. A callback may free other timers, so
+ * the list is looked through from its head each time; few are ever set. */
+static void fire_timers(struct poller *p, uint64_t now)
+{
+	struct poll_timer *timer = TAILQ_FIRST(&p->timers);
+
+	while (timer) {
+		if (timer->at <= now) {
+			poller_timer_cancel(p, timer);
+			timer->fire(timer);
+			timer = TAILQ_FIRST(&p->timers);
+		} else {
+			timer = TAILQ_NEXT(timer, next);
+		}
+	}
+}
+
+/* Milliseconds to the next timer or nap, rounded up; -1: for ever. */
+static int sleep_ms(struct poller *p, uint64_t now)
+{
+	uint64_t ms = p->nap ? NAP_MS : 3600000;
+	struct poll_timer *timer;
+
+	TAILQ_FOREACH(timer, &p->timers, next) {
+		uint64_t us = timer->at > now ? (timer->at - now) / p->tsc_per_us : 0;
+
+		if ((us + 999) / 1000 < ms)
+			ms = (us + 999) / 1000;
+	}
+	return (int)ms;
+}
+
+/* ---- file descriptors and uplinks ---- */
+
+int poller_add_fd(struct poller *p, struct poll_fd *pfd)
+{
+	return watch_fd(p, pfd->fd, pfd);
+}
+
+void poller_remove_fd(struct poller *p, struct poll_fd *pfd)
+{
+	epoll_ctl(p->epoll, EPOLL_CTL_DEL, pfd->fd, NULL);
+}
+
+int poller_add_uplink(struct poller *p, struct uplink *u)
+{
+	int fd = uplink_wait_fd(u);
+
+	if (p->nr_uplinks == UPLINKS)
+		return -ENOSPC;
+	p->uplink[p->nr_uplinks++] = u;
+	if (fd < 0)
+		p->nap = true;
+	return fd < 0 ? 0 : watch_fd(p, fd, &wake_only);
+}
+
+static unsigned poll_uplinks(struct poller *p)
+{
+	unsigned work = 0;
+
+	for (unsigned i = 0; i < p->nr_uplinks; i++)
+		work += uplink_poll(p->uplink[i]);
+	return work;
+}
+
+static void wait_fds(struct poller *p, int timeout_ms)
+{
+	struct epoll_event ev[16];
+	int n = epoll_wait(p->epoll, ev, 16, timeout_ms);
+
+	for (int i = 0; i < n; i++) {
+		struct poll_fd *pfd = ev[i].data.ptr;
+
+		if (pfd->ready)
+			pfd->ready(pfd);
+	}
+	p->next_fds = rte_rdtsc() + FD_CHECK_US * p->tsc_per_us;
+}
+
+/* ---- the loop ---- */
+
+/* A sleep that ends within what we could have spun was not worth its wake-up: spin longer. One that lasts shows that spinning is waste. */
+static void adapt_spin(struct poller *p, uint64_t slept)
+{
+	if (slept < SPIN_MAX_US * p->tsc_per_us)
+		p->spin *= 2;
+	else
+		p->spin /= 2;
+	if (p->spin > SPIN_MAX_US * p->tsc_per_us)
+		p->spin = SPIN_MAX_US * p->tsc_per_us;
+	if (p->spin < SPIN_MIN_US * p->tsc_per_us)
+		p->spin = SPIN_MIN_US * p->tsc_per_us;
+}
+
+static void sleep_a_while(struct poller *p)
+{
+	uint64_t from = rte_rdtsc();
+
+	if (take_events(p, true) > 0)
+		return;
+	p->stats.sleeps++;
+	wait_fds(p, sleep_ms(p, from));
+	p->last_work = rte_rdtsc();
+	adapt_spin(p, p->last_work - from);
+}
+
+void poller_round(struct poller *p, bool may_sleep)
+{
+	uint64_t now = rte_rdtsc();
+
+	p->stats.rounds++;
+	if (may_sleep && TAILQ_EMPTY(&p->active) && now - p->last_work > p->spin) {
+		sleep_a_while(p);
+		now = rte_rdtsc();
+	} else if (now >= p->next_fds) {
+		wait_fds(p, 0);
+	}
+	take_events(p, false);
+	fire_timers(p, now);
+	if (poll_items(p, now) + poll_uplinks(p) > 0)
+		p->last_work = now;
+	p->flush(p->flush_ctx);
+}
+
+void poller_run(struct poller *p)
+{
+	while (!p->stop)
+		poller_round(p, true);
+}
+
+void poller_stop(struct poller *p)
+{
+	p->stop = true;
+}
+
+void poller_stats(struct poller *p, struct poller_stats *out)
+{
+	*out = p->stats;
+	out->spin_us = p->spin / p->tsc_per_us;
+}

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Uplinks (uplink.h): a DPDK port as a port of a bridge. Opened by backend/main.c, polled by its poller. Packets for the wire come through the
+ * bridge's tx call; what the NIC cannot do for them is done in software (offload.c).
+ */
+#include "uplink.h"
+#include "offload.h"
+#include "wake.h"
+#include <errno.h>
+#include <net/if.h>
+#include <rte_dev.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define RX_DESCRIPTORS 512
+#define TX_DESCRIPTORS 512
+#define TX_TRIES 3u       /* bursts that may be refused in part before the rest is dropped: the back end must not wait for a NIC */
+#define SEGMENTS_MAX 128u /* packets that one may be cut into: 64 KiB at the smallest MSS in use (536) */
+#define DRAIN_EVERY 64u   /* empty polls between two looks at the wake-up source: each is a system call */
+
+struct uplink {
+	struct bridge_port port; /* first: uplink_tx gets it */
+	struct rte_mempool *pool;
+	struct rte_device *device;
+	uint16_t id;           /* DPDK's port id */
+	bool running;
+	bool many_segments;    /* the driver takes chained mbufs */
+	bool kernel_interface; /* packets may come with a blank checksum */
+	unsigned able;         /* OFFLOAD_* that the driver does */
+	uint32_t frame_max;    /* bytes of a frame, VLAN tag included */
+	unsigned empty_polls;
+	int wake_fd;           /* packet socket, or -1 */
+	int intr_fd;           /* the driver's receive interrupt, or -1; not ours to close */
+	char name[RTE_ETH_NAME_MAX_LEN];
+};
+
+static int fail(char err[256], const char *devargs, int rc, const char *what, const char *todo)
+{
+	snprintf(err, 256, "uplink %.120s: %s; %s", devargs, what, todo);
+	return rc;
+}
+
+/* ---- to the wire ---- */
+
+static unsigned send_burst(struct uplink *u, struct rte_mbuf **v, unsigned n)
+{
+	unsigned sent = 0;
+
+	for (unsigned i = 0; i < TX_TRIES && sent < n; i++)
+		sent += rte_eth_tx_burst(u->id, 0, v + sent, (uint16_t)(n - sent));
+	if (sent < n)
+		rte_pktmbuf_free_bulk(v + sent, n - sent);
+	return n - sent;
+}
+
+/* Let the driver write into packets whose checksums or segments it makes; returns how many it refused. *n becomes how many are left. */
+static unsigned driver_prepare(struct uplink *u, struct rte_mbuf **v, unsigned *n)
+{
+	unsigned at = 0, refused = 0;
+
+	while (at < *n) {
+		at += rte_eth_tx_prepare(u->id, 0, v + at, (uint16_t)(*n - at));
+		if (at == *n)
+			break;
+		rte_pktmbuf_free(v[at]);
+		memmove(v + at, v + at + 1, (*n - at - 1) * sizeof(*v));
+		--*n;
+		refused++;
+	}
+	return refused;
+}
+
+/* Make a packet fit for the driver. NULL (and freed) when it cannot be. */
+static struct rte_mbuf *fit(struct uplink *u, struct rte_mbuf *m)
+{
+	bool driver_writes = m->ol_flags & (RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG);
+	struct rte_mbuf *copy;
+
+	if (m->pkt_len > u->frame_max && !(m->ol_flags & RTE_MBUF_F_TX_TCP_SEG))
+		goto drop;
+	if ((m->nb_segs == 1 || u->many_segments) && !(driver_writes && rte_mbuf_refcnt_read(m) > 1))
+		return m;
+	copy = rte_pktmbuf_copy(m, u->pool, 0, UINT32_MAX);
+	rte_pktmbuf_free(m);
+	m = copy;
+	if (!m || m->nb_segs == 1 || u->many_segments)
+		return m;
+drop:
+	rte_pktmbuf_free(m);
+	return NULL;
+}
+
+/* One packet from the bridge, as one or more in v (room for SEGMENTS_MAX); 0 when it is dropped. */
+static unsigned make_ready(struct uplink *u, struct rte_mbuf *m, struct rte_mbuf **v)
+{
+	unsigned n = offload_finish(m, u->able, u->pool, v, SEGMENTS_MAX), kept = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		v[kept] = fit(u, v[i]);
+		kept += v[kept] != NULL;
+	}
+	return kept;
+}
+
+static unsigned flush(struct uplink *u, struct rte_mbuf **v, unsigned n)
+{
+	unsigned refused = u->able ? driver_prepare(u, v, &n) : 0;
+
+	return refused + send_burst(u, v, n);
+}
+
+static unsigned uplink_tx(struct bridge_port *port, struct rte_mbuf **pkts, unsigned n)
+{
+	struct uplink *u = (struct uplink *)port;
+	struct rte_mbuf *ready[BRIDGE_BURST + SEGMENTS_MAX];
+	unsigned have = 0, lost = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		unsigned k = make_ready(u, pkts[i], ready + have);
+
+		lost += !k;
+		have += k;
+		if (have >= BRIDGE_BURST) {
+			lost += flush(u, ready, have);
+			have = 0;
+		}
+	}
+	if (have)
+		lost += flush(u, ready, have);
+	return lost < n ? n - lost : 0;
+}
+
+/* ---- from the wire ---- */
+
+/* Nothing came: make the wake-up source silent until something comes. True when it had told of something. */
+static bool quieten(struct uplink *u)
+{
+	uint64_t count;
+
+	if (u->wake_fd >= 0)
+		return wake_drain(u->wake_fd);
+	if (u->intr_fd < 0 || rte_eth_dev_rx_intr_enable(u->id, 0) == -ENOTSUP)
+		return false; /* or, without a switch, its fd is readable just as long as packets wait (net_tap) */
+	return read(u->intr_fd, &count, sizeof(count)) > 0;
+}
+
+unsigned uplink_poll(struct uplink *u)
+{
+	struct rte_mbuf *v[BRIDGE_BURST];
+	unsigned n = rte_eth_rx_burst(u->id, 0, v, BRIDGE_BURST);
+
+	if (!n && u->empty_polls++ % DRAIN_EVERY == 0 && quieten(u))
+		n = rte_eth_rx_burst(u->id, 0, v, BRIDGE_BURST); /* what came in between woke nobody */
+	if (!n)
+		return 0;
+	u->empty_polls = 0;
+	for (unsigned i = 0; u->kernel_interface && i < n; i++)
+		offload_find_blank(v[i]);
+	bridge_input(&u->port, v, n);
+	return n;
+}
+
+int uplink_wait_fd(struct uplink *u)
+{
+	return u->wake_fd >= 0 ? u->wake_fd : u->intr_fd;
+}
+
+/* ---- opening and closing ---- */
+
+/* The kernel interface that the driver takes its packets from; false when the driver is of another kind. net_tap's iface is one that it makes. */
+static bool kernel_interface(const char *devargs, char ifname[IF_NAMESIZE])
+{
+	static const char *const drivers[] = { "net_af_packet", "net_af_xdp", "net_pcap" };
+	const char *at = strstr(devargs, ",iface=");
+	size_t len;
+
+	for (unsigned i = 0; at && i < RTE_DIM(drivers); i++) {
+		if (strncmp(devargs, drivers[i], strlen(drivers[i])))
+			continue;
+		at += strlen(",iface=");
+		len = strcspn(at, ",");
+		snprintf(ifname, IF_NAMESIZE, "%.*s", (int)RTE_MIN(len, (size_t)IF_NAMESIZE - 1), at);
+		return len < IF_NAMESIZE || (ifname[0] = '\0', true); /* too long a name names nothing */
+	}
+	return false;
+}
+
+static int open_wake(struct uplink *u, const char *devargs, char err[256])
+{
+	char ifname[IF_NAMESIZE];
+	unsigned ifindex;
+
+	u->kernel_interface = kernel_interface(devargs, ifname);
+	if (!u->kernel_interface)
+		return 0;
+	ifindex = if_nametoindex(ifname);
+	if (!ifindex)
+		return fail(err, devargs, -ENODEV, "no such interface", "give an existing one (ip link shows them)");
+	u->wake_fd = wake_open(ifindex);
+	if (u->wake_fd == -EPERM)
+		return fail(err, devargs, -EPERM, "no permission to open a packet socket", "run as root or with CAP_NET_RAW");
+	if (u->wake_fd < 0)
+		return fail(err, devargs, u->wake_fd, strerror(-u->wake_fd), "check that the interface is usable (ip link shows it)");
+	return 0;
+}
+
+/* Attach the device and find its port. */
+static int attach(struct uplink *u, const char *devargs, char err[256])
+{
+	struct rte_eth_dev_info info;
+	struct rte_dev_iterator it;
+	int rc = rte_dev_probe(devargs);
+
+	if (rc == -EEXIST)
+		return fail(err, devargs, rc, "that device is in use already", "give each uplink a name of its own");
+	if (rc)
+		return fail(err, devargs, rc, "DPDK cannot attach it", "check the driver's name and its arguments (the log lines above say more)");
+	if (rte_eth_iterator_init(&it, devargs))
+		return fail(err, devargs, -EINVAL, "DPDK cannot read it", "write it as driver0,key=value or as a PCI address");
+	u->id = rte_eth_iterator_next(&it);
+	if (u->id == RTE_MAX_ETHPORTS)
+		return fail(err, devargs, -ENODEV, "the device has no Ethernet port", "give a network device");
+	rte_eth_iterator_cleanup(&it);
+	rc = rte_eth_dev_info_get(u->id, &info);
+	if (rc)
+		return fail(err, devargs, rc, "the driver does not answer", "detach the device from whatever else uses it");
+	u->device = info.device;
+	return 0;
+}
+
+static void choose_offloads(struct uplink *u, const struct rte_eth_dev_info *info, struct rte_eth_conf *conf)
+{
+	const uint64_t csum = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
+	uint64_t can = info->tx_offload_capa;
+
+	u->many_segments = can & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+	conf->txmode.offloads = can & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+	if ((can & csum) != csum)
+		return;
+	u->able = OFFLOAD_CSUM;
+	conf->txmode.offloads |= csum;
+	if (u->many_segments && (can & RTE_ETH_TX_OFFLOAD_TCP_TSO)) {
+		u->able |= OFFLOAD_TSO4 | OFFLOAD_TSO6;
+		conf->txmode.offloads |= RTE_ETH_TX_OFFLOAD_TCP_TSO;
+	}
+}
+
+/* Configure one queue each way and start; with_intr: with the receive interrupt, which not every driver has. */
+static int start(struct uplink *u, bool with_intr)
+{
+	struct rte_eth_conf conf = { .intr_conf = { .rxq = with_intr } };
+	uint16_t rx = RX_DESCRIPTORS, tx = TX_DESCRIPTORS;
+	struct rte_eth_dev_info info;
+	int rc = rte_eth_dev_info_get(u->id, &info);
+
+	if (rc)
+		return rc;
+	choose_offloads(u, &info, &conf);
+	if ((rc = rte_eth_dev_configure(u->id, 1, 1, &conf)) || (rc = rte_eth_dev_adjust_nb_rx_tx_desc(u->id, &rx, &tx)) ||
+	    (rc = rte_eth_rx_queue_setup(u->id, 0, rx, SOCKET_ID_ANY, NULL, u->pool)) ||
+	    (rc = rte_eth_tx_queue_setup(u->id, 0, tx, SOCKET_ID_ANY, NULL)))
+		return rc;
+	return rte_eth_dev_start(u->id);
+}
+
+/* The longest frame that the wire takes. A driver on a kernel interface does not know that interface's MTU. */
+static uint32_t frame_max(const struct uplink *u, const char *devargs)
+{
+	uint16_t mtu = RTE_ETHER_MTU;
+	struct ifreq ifr = { 0 };
+
+	rte_eth_dev_get_mtu(u->id, &mtu);
+	if (kernel_interface(devargs, ifr.ifr_name) && !ioctl(u->wake_fd, SIOCGIFMTU, &ifr))
+		mtu = (uint16_t)RTE_MIN(ifr.ifr_mtu, UINT16_MAX);
+	return mtu + RTE_ETHER_HDR_LEN + (uint32_t)sizeof(struct rte_vlan_hdr);
+}
+
+static int bring_up(struct uplink *u, const char *devargs, char err[256])
+{
+	bool with_intr = u->wake_fd < 0;
+	int rc = start(u, with_intr);
+
+	if (rc && with_intr) {
+		with_intr = false;
+		rc = start(u, false);
+	}
+	if (rc)
+		return fail(err, devargs, rc, rte_strerror(-rc), "the driver cannot start; its arguments or the buffer size do not suit it");
+	u->running = true;
+	if (with_intr)
+		u->intr_fd = RTE_MAX(rte_eth_dev_rx_intr_ctl_q_get_fd(u->id, 0), -1);
+	rc = rte_eth_promiscuous_enable(u->id);
+	if (rc && rc != -ENOTSUP)
+		return fail(err, devargs, rc, "it cannot be made promiscuous", "a bridge needs a device that hears every address");
+	u->frame_max = frame_max(u, devargs);
+	return 0;
+}
+
+int uplink_open(struct bridge *b, const char *devargs, struct rte_mempool *pool, struct uplink **out, char err[256])
+{
+	struct uplink *u = calloc(1, sizeof(*u));
+	int rc;
+
+	if (!u)
+		return fail(err, devargs, -ENOMEM, "no memory", "free some");
+	u->pool = pool;
+	u->wake_fd = u->intr_fd = -1;
+	snprintf(u->name, sizeof(u->name), "%.*s", (int)RTE_MIN(strcspn(devargs, ","), sizeof(u->name) - 1), devargs);
+	u->port.name = u->name;
+	u->port.tx = uplink_tx;
+	if ((rc = open_wake(u, devargs, err)) || (rc = attach(u, devargs, err)) || (rc = bring_up(u, devargs, err)))
+		goto fail;
+	rc = bridge_add_port(b, &u->port);
+	if (rc) {
+		fail(err, devargs, rc, "the bridge has no port left", "use fewer uplinks and vifs");
+		goto fail;
+	}
+	*out = u;
+	return 0;
+fail:
+	uplink_close(u);
+	return rc;
+}
+
+void uplink_close(struct uplink *u)
+{
+	if (!u)
+		return;
+	bridge_remove_port(&u->port);
+	if (u->running)
+		rte_eth_dev_stop(u->id);
+	if (u->device) {
+		rte_eth_dev_close(u->id);
+		rte_dev_remove(u->device);
+	}
+	if (u->wake_fd >= 0)
+		close(u->wake_fd);
+	free(u);
+}

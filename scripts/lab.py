@@ -277,7 +277,8 @@ class Lab:
                     process.kill()
                     process.wait()
         if self._outside_process:
-            self._outside_process.kill()  # its namespace goes, and the wire with it
+            command("ip", "link", "del", "nic0", check=False)  # a dead namespace takes its links along only some time later
+            self._outside_process.kill()
             self._outside_process.wait()
         self.log.close()
 

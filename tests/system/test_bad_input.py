@@ -115,7 +115,7 @@ def nothing_left_after_sigterm(host):
     host.sluiced.wait(5)
     left = [name for name in os.listdir(host.run_dir) if name.endswith(".sock")] if os.path.exists(host.run_dir) else []
     check(not left, f"sockets left: {left}")
-    check(not subprocess.run(["pgrep", "-x", "vcpu"], stdout=subprocess.PIPE).stdout, "a guest's process is left")
+    check(not subprocess.run(["pgrep", "-f", "^sluice-vcpu"], stdout=subprocess.PIPE).stdout, "a guest's process is left")
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ def idle_costs_nothing(host):
     time.sleep(1)
     ours = [int(pid) for pid in os.listdir("/proc") if pid.isdigit()]
     names = {pid: open(f"/proc/{pid}/comm").read().strip() for pid in ours if os.path.exists(f"/proc/{pid}/comm")}
-    ours = [pid for pid, name in names.items() if name in ("sluiced", "sluice-backend", "vcpu")]
+    ours = [pid for pid, name in names.items() if name.startswith(("sluice", "memfd:sluice"))]
     check(len(ours) >= 4, f"found only {names}")
     seconds = 10
     before = _cpu_seconds(ours)
@@ -118,7 +118,7 @@ def nothing_is_left_of_a_guest(host):
     def state():
         files = [len(os.listdir(f"/proc/{p.pid}/fd")) for p in (host.sluiced, host.backend)]
         children = len(subprocess.run(["pgrep", "-P", str(host.sluiced.pid)], stdout=subprocess.PIPE).stdout.split())
-        free = lab.json.loads(host.sluice("info", "--json"))["free_mib"]
+        free = lab.json.loads(host.sluice("info", "--json"))["free_memory_mib"]
         return files, children, free
     before = state()
     for turn in range(20):

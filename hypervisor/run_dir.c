@@ -31,8 +31,11 @@ static int make_dir(const char *path)
 			  rc == -EACCES || rc == -EROFS ? "run as root, or give a --run-dir where you may write" : "give another --run-dir");
 		return rc;
 	}
-	if (stat(path, &st))
-		return -errno;
+	if (stat(path, &st)) {
+		rc = -errno;
+		log_error("%s: %s: give another --run-dir", path, strerror(-rc));
+		return rc;
+	}
 	if (!S_ISDIR(st.st_mode) || (st.st_uid != geteuid() && st.st_uid) || (st.st_mode & OTHERS_MAY_WRITE)) {
 		log_error("%s: not a directory that only you may write to: give another --run-dir", path);
 		return -EPERM;

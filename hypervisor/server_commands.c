@@ -14,7 +14,6 @@
 
 #include "machine.h"
 #include "server_domain.h"
-#include "time.h"
 
 #define JSON_DEPTH 8
 #define MEMORY_MIB_MAX (1u << 20)
@@ -243,7 +242,6 @@ static int cmd_info(struct command_call *call)
 	json_object_object_add(call->reply, "domains", json_object_new_int(n));
 	json_object_object_add(call->reply, "total_memory_mib", json_object_new_int64((int64_t)((machine.nr_frames - MACHINE_FIRST_FRAME) / FRAMES_PER_MIB)));
 	json_object_object_add(call->reply, "free_memory_mib", json_object_new_int64((int64_t)(machine_free_frames() / FRAMES_PER_MIB)));
-	json_object_object_add(call->reply, "uptime_s", json_object_new_double((double)time_system_ns() / 1e9));
 	json_object_object_add(call->reply, "engine", json_object_new_string(engine_process.name));
 	return 0;
 }

@@ -99,6 +99,9 @@ int server_nodes_write(const struct domain *d)
 	snprintf(w.home, sizeof(w.home), "/local/domain/%u", d->domid);
 	vm_path(d, vm);
 	server_uuid_format(d->uuid, uuid);
+	w.rc = store_set_reader(w.home, d->domid);
+	if (!w.rc)
+		w.rc = store_set_reader(vm, d->domid);
 	home_nodes(&w, d, vm);
 	guest_nodes(&w);
 	snprintf(path, sizeof(path), "%s/uuid", vm);

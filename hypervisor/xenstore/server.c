@@ -188,12 +188,25 @@ int store_rm(const char *path)
 	return self_change(path, (struct change){ .kind = CHANGE_RM });
 }
 
+static int set_perms(const char *path, const struct store_perm *perms, unsigned n)
+{
+	int rc = self_change(path, (struct change){ .kind = CHANGE_MKDIR });
+
+	return rc ? rc : self_change(path, (struct change){ .kind = CHANGE_PERMS, .perms = perms, .nr_perms = n });
+}
+
 int store_set_owner(const char *path, domid_t owner)
 {
 	struct store_perm perm = { .domid = owner };
-	int rc = self_change(path, (struct change){ .kind = CHANGE_MKDIR });
 
-	return rc ? rc : self_change(path, (struct change){ .kind = CHANGE_PERMS, .perms = &perm, .nr_perms = 1 });
+	return set_perms(path, &perm, 1);
+}
+
+int store_set_reader(const char *path, domid_t reader)
+{
+	struct store_perm perms[] = { { .domid = 0 }, { .domid = reader, .bits = PERM_READ } };
+
+	return set_perms(path, perms, 2);
 }
 
 /* ---- the socket ---- */

@@ -27,5 +27,7 @@ int store_write(const char *path, const char *value);
 int store_rm(const char *path);
 /* The domain owns the node and may read and write below it; others may not, dom0 always may. */
 int store_set_owner(const char *path, domid_t owner);
+/* Domain 0 keeps the node, the domain may read it; nodes made below it later are the same. */
+int store_set_reader(const char *path, domid_t reader);
 
 #endif

@@ -20,7 +20,13 @@ void grant_seed_reserved(struct domain *d, mfn_t console_mfn, mfn_t store_mfn);
 /* An attached process of domain 0 is gone: give back what it had mapped. */
 void grant_client_gone(unsigned client);
 
-/* Is any grant of this frame pinned by anybody? */
+/* Frees what dead domains left behind because others held it, where they have let go. Called when one says so (HVSOCK_RELEASED). */
+void grant_sweep_dead(void);
+/* May this slot be a new domain? Not while frames of its last one are held. */
+bool grant_domid_free(domid_t domid);
+
+/* Is any grant of this frame pinned by anybody? After grant_domain_fini the answer no longer changes: true means that grant.c will
+ * free the frame. To give a live domain's frame away use hvshare_frame_take, which asks and acts under the lock. */
 bool grant_frame_pinned(struct domain *d, mfn_t mfn);
 
 #endif

@@ -5,11 +5,15 @@
  * `struct hvshare`. Both sides trust each other (DESIGN.md section 4); guests see neither.
  *
  * Rules:
- *  - A domain's grant table and its `active` counts are used under that domain's grant_lock, by sluiced and by domain 0
- *    alike. Two domains: lower domid first. It is a robust mutex; whoever gets EOWNERDEAD repairs with hvshare_grants_repair
- *    (hypervisor/grant.c or hv_sluice.c, both through hvshare_grant.h) and goes on.
- *  - A frame is given away (freed, transferred) only under the owner's grant_lock and with no active count on a grant of it.
+ *  - A domain's grant table, its pins and the frame_use of its frames are used under that domain's grant_lock, by sluiced and
+ *    by domain 0 alike, through hvshare_grant.h only. Two domains: lower domid first. It is a robust mutex: whoever finds that
+ *    its holder died counts the pins anew from the maptracks and goes on.
+ *  - A frame leaves its owner or becomes a page table only under the owner's grant_lock and with no pin that forbids it:
+ *    hypervisor/mmu.c and memory.c call hvshare_frame_take, hvshare_frame_seal and hvshare_frame_unseal for that. A copy by
+ *    domain 0 holds the lock but counts no pin, so a look at the pins without the lock proves nothing.
  *  - What a client holds mapped stands in its maptrack; when it dies, sluiced walks that and counts down.
+ *  - The frames that others hold mapped of a dead domain stay with its domid, which is not given out again while nr_pins is
+ *    not 0. A client that drops the last such pin says HVSOCK_RELEASED.
  *  - sluiced writes dom0 port entries and the frame owners; clients only read them.
  */
 #ifndef SLUICE_HVSHARE_H
@@ -28,9 +32,10 @@
 #define HVSHARE_CHANNELS 8u        /* hv_evtchn objects of one client */
 #define HVSHARE_PORTS 4096u        /* event channels of domain 0 */
 #define HVSHARE_MAPTRACK 32768u    /* pages that one client can hold mapped */
+#define HVSHARE_GUEST_MAPS 8192u   /* pages that all guests together can hold mapped of each other */
 #define HVSHARE_FRAMES (1u << 22)  /* most machine frames: 16 GiB */
 
-/* Where a vCPU is, so that whoever raises an event knows how to wake it (hvshare_vcpu_kick in hvshare_event.h). */
+/* Where a vCPU is, so that whoever raises an event knows how to wake it (hvshare_vcpu_wake in hvshare_event.h). */
 enum hvshare_run {
 	HVSHARE_RUN_HYPERVISOR, /* in sluiced: it looks at upcall_pending before it enters the guest */
 	HVSHARE_RUN_GUEST,      /* in the guest: send SIGURG by its pidfd */
@@ -42,16 +47,25 @@ struct hvshare_vcpu {
 	uint32_t generation; /* changes with each new vCPU in this slot: a pidfd belongs to one generation */
 };
 
+/* Pins of one grant entry. GTF_reading and GTF_writing in the guest's entry mirror "not 0", and are also set during a copy. */
+struct hvshare_pin {
+	uint32_t count; /* how often mapped: HVSHARE_PIN_READ for each, HVSHARE_PIN_WRITE more for each writable one */
+	uint32_t mfn;   /* the frame that the first pin found: later ones get the same, whatever the guest writes meanwhile */
+};
+#define HVSHARE_PIN_READ 1u
+#define HVSHARE_PIN_WRITE (1u << 14)
+#define HVSHARE_PIN_READS (HVSHARE_PIN_WRITE - 1)              /* mask of the count of all pins */
+#define HVSHARE_PIN_WRITES (HVSHARE_PIN_READS << 14)           /* mask of the count of writable ones */
+
 struct hvshare_domain {
 	pthread_mutex_t grant_lock;    /* robust, process-shared */
 	uint32_t alive;                /* domain exists and is not dying: grants and events may be used */
 	uint32_t nr_grant_frames;
+	uint32_t nr_pins;              /* of all grants together */
 	uint64_t grant_mfn[HVSHARE_GRANT_FRAMES];
 	uint64_t shared_info_mfn;      /* from type-stable frames: only ever reused as a shared_info page */
 	struct hvshare_vcpu vcpu[1];   /* one vCPU a domain for now */
-	/* Pins of each grant entry: low half how often it is mapped at all, high half how often writable. GTF_reading and
-	 * GTF_writing in the guest's entry mirror "not 0". */
-	uint32_t active[HVSHARE_GRANTS];
+	struct hvshare_pin pin[HVSHARE_GRANTS];
 };
 
 /* One end of an event channel of domain 0. */
@@ -72,13 +86,14 @@ struct hvshare_channel {
 	uint32_t armed;                          /* owner sleeps on the eventfd: whoever clears this writes the eventfd */
 } __attribute__((aligned(64)));
 
-/* A page that a client has mapped. gref is valid while used. */
+/* A page that a client, or a guest, has mapped. The other members are valid while used, which is written last (first when it ends). */
 struct hvshare_map {
 	uint32_t used;
-	uint16_t domid;
-	uint16_t readonly;
+	uint16_t domid;  /* whose page */
+	uint16_t holder; /* guest_map only: the guest that mapped it */
 	uint32_t gref;
-	uint32_t pad;
+	uint16_t readonly;
+	uint16_t flags;  /* guest_map only: GNTMAP_* of how it was mapped */
 	uint64_t mfn;
 };
 
@@ -88,13 +103,20 @@ struct hvshare_client {
 	struct hvshare_map map[HVSHARE_MAPTRACK];
 };
 
+/* Flags in frame_use. */
+#define HVSHARE_FRAME_SEALED (1u << 28) /* a page table or descriptor table: never writable through a grant */
+#define HVSHARE_FRAME_KEPT (1u << 29)   /* owner is dead, others hold it: grant.c frees it when they let go */
+#define HVSHARE_FRAME_PINS (HVSHARE_PIN_READS | HVSHARE_PIN_WRITES)
+
 struct hvshare {
 	uint32_t magic, version;
 	uint64_t machine_frames;
 	struct hvshare_port port[HVSHARE_PORTS];
 	struct hvshare_domain domain[HVSHARE_DOMAINS];
 	struct hvshare_client client[HVSHARE_CLIENTS];
+	struct hvshare_map guest_map[HVSHARE_GUEST_MAPS]; /* what guests hold mapped of each other, written by sluiced */
 	uint16_t frame_owner[HVSHARE_FRAMES]; /* domid, or DOMID_INVALID for a frame that nobody may be given access to */
+	uint32_t frame_use[HVSHARE_FRAMES];   /* pins (counted as in hvshare_pin) and the flags below; under the owner's grant_lock */
 };
 
 /* ---- hv.sock: SOCK_SEQPACKET, one request then one reply, privileged peers only (SO_PEERCRED) ---- */
@@ -104,6 +126,7 @@ enum hvsock_op {
 	HVSOCK_CHANNEL_CLOSE, /* channel */
 	HVSOCK_BIND,          /* channel, domid, port (theirs); reply: port (ours); fds: pidfd of their vCPU 0 */
 	HVSOCK_UNBIND,        /* port (ours) */
+	HVSOCK_RELEASED,      /* the last pin of a dead domain is gone: sluiced calls grant_sweep_dead */
 };
 
 struct hvsock_request {

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Grants without a trap: entries are checked, marked and pinned in shared memory (hvshare_grant.h), and a page is used where it lies in the
+ * machine memory. The grant_lock of a domain is held over the operations of a batch that need it.
+ */
+#include "hv_sluice_private.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#define PREFETCH_AHEAD 4u
+
+void hv_sluice_grant_init(struct hv_sluice *s)
+{
+	for (uint32_t i = 0; i < HVSHARE_MAPTRACK; i++)
+		s->free_handle[i] = HVSHARE_MAPTRACK - 1 - i;
+	s->nr_free = HVSHARE_MAPTRACK;
+	LIST_INIT(&s->rings);
+}
+
+/* ---- one page; map_lock held ---- */
+
+static int16_t page_pin(struct hv_sluice *s, struct hvshare_locks *locks, domid_t domid, gref_t gref, bool readonly, uint32_t *handle)
+{
+	struct hvshare_map *map;
+	int16_t status;
+
+	if (!hvshare_domain_usable(s->view.share, domid))
+		return GNTST_bad_domain;
+	if (!s->nr_free)
+		return GNTST_no_space;
+	*handle = s->free_handle[s->nr_free - 1];
+	map = &s->me->map[*handle];
+	hvshare_locks_want(&s->view, locks, domid, HVSHARE_NO_DOMAIN);
+	*map = (struct hvshare_map){.domid = domid, .gref = gref, .readonly = readonly};
+	status = hvshare_grant_pin(&s->view, map, 0);
+	if (status == GNTST_okay)
+		s->nr_free--;
+	return status;
+}
+
+/* True when it was the last of a dead domain. */
+static bool page_unpin(struct hv_sluice *s, struct hvshare_locks *locks, uint32_t handle)
+{
+	struct hvshare_map *map = &s->me->map[handle];
+
+	hvshare_locks_want(&s->view, locks, map->domid, HVSHARE_NO_DOMAIN);
+	s->free_handle[s->nr_free++] = handle;
+	return hvshare_grant_unpin(&s->view, map);
+}
+
+/* A dead domain's frames can be freed. No lock is held. */
+static void tell_released(struct hv_sluice *s)
+{
+	struct hvsock_request req = {.op = HVSOCK_RELEASED};
+	struct hvsock_reply reply;
+	int fds[HV_SLUICE_FDS];
+
+	hv_sluice_call(s, &req, &reply, fds);
+}
+
+/* Ends what took locks and map_lock. */
+static void done(struct hv_sluice *s, struct hvshare_locks *locks, bool released)
+{
+	hvshare_locks_drop(&s->view, locks);
+	pthread_mutex_unlock(&s->map_lock);
+	if (released)
+		tell_released(s);
+}
+
+/* ---- map and unmap ---- */
+
+int hv_sluice_map(struct hv *hv, struct hv_map_op *ops, unsigned n)
+{
+	struct hv_sluice *s = hv_sluice_of(hv);
+	struct hvshare_locks locks = {.uses = 0};
+
+	pthread_mutex_lock(&s->map_lock);
+	for (unsigned i = 0; i < n; i++) {
+		struct hv_map_op *op = &ops[i];
+
+		op->status = page_pin(s, &locks, op->domid, op->gref, op->readonly, &op->handle);
+		op->va = op->status == GNTST_okay ? hvshare_page(&s->view, s->me->map[op->handle].mfn) : NULL;
+	}
+	done(s, &locks, false);
+	return 0;
+}
+
+int hv_sluice_unmap(struct hv *hv, struct hv_unmap_op *ops, unsigned n)
+{
+	struct hv_sluice *s = hv_sluice_of(hv);
+	struct hvshare_locks locks = {.uses = 0};
+	bool released = false;
+
+	pthread_mutex_lock(&s->map_lock);
+	for (unsigned i = 0; i < n; i++) {
+		const struct hvshare_map *map = ops[i].handle < HVSHARE_MAPTRACK ? &s->me->map[ops[i].handle] : NULL;
+
+		ops[i].status = GNTST_bad_handle;
+		if (map && map->used && hvshare_page(&s->view, map->mfn) == ops[i].va) {
+			released |= page_unpin(s, &locks, ops[i].handle);
+			ops[i].status = GNTST_okay;
+		}
+	}
+	done(s, &locks, released);
+	return 0;
+}
+
+/* ---- rings: pages that lie apart, mapped a second time in a row ---- */
+
+static int ring_pin(struct hv_sluice *s, struct hvshare_locks *locks, struct sluice_ring *r, domid_t domid, const gref_t *grefs)
+{
+	for (unsigned i = 0; i < r->n; i++) {
+		if (page_pin(s, locks, domid, grefs[i], false, &r->handle[i]) == GNTST_okay)
+			continue;
+		while (i-- > 0)
+			page_unpin(s, locks, r->handle[i]);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int ring_map(struct hv_sluice *s, struct sluice_ring *r)
+{
+	size_t bytes = (size_t)r->n << SLUICE_PAGE_SHIFT;
+	uint8_t *va = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (va == MAP_FAILED)
+		return -ENOMEM;
+	for (unsigned i = 0; i < r->n; i++) {
+		off_t at = (off_t)(s->me->map[r->handle[i]].mfn << SLUICE_PAGE_SHIFT);
+
+		if (mmap(va + ((size_t)i << SLUICE_PAGE_SHIFT), SLUICE_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_POPULATE,
+		         s->machine_fd, at) == MAP_FAILED) {
+			munmap(va, bytes);
+			return -ENOMEM;
+		}
+	}
+	r->va = va;
+	return 0;
+}
+
+/* Takes it off the list as well; true when a dead domain has no page left. map_lock held. */
+static bool ring_release(struct hv_sluice *s, struct hvshare_locks *locks, struct sluice_ring *r)
+{
+	bool released = false;
+
+	munmap(r->va, (size_t)r->n << SLUICE_PAGE_SHIFT);
+	for (unsigned i = 0; i < r->n; i++)
+		released |= page_unpin(s, locks, r->handle[i]);
+	LIST_REMOVE(r, next);
+	free(r);
+	return released;
+}
+
+int hv_sluice_map_ring(struct hv *hv, domid_t domid, const gref_t *grefs, unsigned n, void **va)
+{
+	struct hv_sluice *s = hv_sluice_of(hv);
+	struct hvshare_locks locks = {.uses = 0};
+	struct sluice_ring *r;
+	bool released = false;
+	int rc;
+
+	if (!n || n > HVSHARE_MAPTRACK)
+		return -EINVAL;
+	r = malloc(sizeof(*r) + n * sizeof(r->handle[0]));
+	if (!r)
+		return -ENOMEM;
+	r->n = n;
+	pthread_mutex_lock(&s->map_lock);
+	rc = ring_pin(s, &locks, r, domid, grefs);
+	if (!rc) {
+		rc = ring_map(s, r);
+		for (unsigned i = 0; rc && i < n; i++)
+			released |= page_unpin(s, &locks, r->handle[i]);
+	}
+	if (!rc) {
+		LIST_INSERT_HEAD(&s->rings, r, next);
+		*va = r->va;
+	}
+	done(s, &locks, released);
+	if (rc)
+		free(r);
+	return rc;
+}
+
+void hv_sluice_unmap_ring(struct hv *hv, void *va, unsigned n)
+{
+	struct hv_sluice *s = hv_sluice_of(hv);
+	struct hvshare_locks locks = {.uses = 0};
+	struct sluice_ring *r;
+	bool released = false;
+
+	pthread_mutex_lock(&s->map_lock);
+	LIST_FOREACH(r, &s->rings, next)
+		if (r->va == va && r->n == n)
+			break;
+	if (r)
+		released = ring_release(s, &locks, r);
+	done(s, &locks, released);
+}
+
+void hv_sluice_grant_fini(struct hv_sluice *s)
+{
+	struct hvshare_locks locks = {.uses = 0};
+	bool released = false;
+
+	pthread_mutex_lock(&s->map_lock);
+	while (!LIST_EMPTY(&s->rings))
+		released |= ring_release(s, &locks, LIST_FIRST(&s->rings));
+	for (uint32_t handle = 0; handle < HVSHARE_MAPTRACK; handle++)
+		if (s->me->map[handle].used)
+			released |= page_unpin(s, &locks, handle);
+	done(s, &locks, released);
+}
+
+/* ---- copy ---- */
+
+static bool end_ok(const struct hv_sluice *s, const struct hv_copy_end *end, uint16_t len, domid_t *lock, int16_t *status)
+{
+	*lock = HVSHARE_NO_DOMAIN;
+	if (end->local)
+		return true;
+	if (end->offset + len > SLUICE_PAGE_SIZE) {
+		*status = GNTST_bad_copy_arg;
+		return false;
+	}
+	if (!hvshare_domain_usable(s->view.share, end->domid)) {
+		*status = GNTST_bad_domain;
+		return false;
+	}
+	*lock = end->domid;
+	return true;
+}
+
+static int16_t end_begin(const struct hv_sluice *s, const struct hv_copy_end *end, bool readonly, uint8_t **at)
+{
+	int16_t status;
+	mfn_t mfn;
+
+	if (end->local) {
+		*at = end->local;
+		return GNTST_okay;
+	}
+	status = hvshare_grant_begin(&s->view, end->domid, end->gref, 0, readonly, &mfn);
+	if (status == GNTST_okay)
+		*at = hvshare_page(&s->view, mfn) + end->offset;
+	return status;
+}
+
+static void end_end(const struct hv_sluice *s, const struct hv_copy_end *end)
+{
+	if (!end->local)
+		hvshare_grant_end(&s->view, end->domid, end->gref);
+}
+
+/* Two granted ends may be one page (a guest that talks to itself), so those may overlap. */
+static void copy_bytes(const struct hv_copy_op *op, uint8_t *to, const uint8_t *from)
+{
+	if (op->src.local || op->dst.local)
+		shm_copy_bulk(to, from, op->len);
+	else
+		__builtin_memmove(to, from, op->len);
+}
+
+static int16_t copy_one(const struct hv_sluice *s, struct hvshare_locks *locks, const struct hv_copy_op *op)
+{
+	domid_t src, dst;
+	uint8_t *from, *to;
+	int16_t status;
+
+	if (!end_ok(s, &op->src, op->len, &src, &status) || !end_ok(s, &op->dst, op->len, &dst, &status))
+		return status;
+	hvshare_locks_want(&s->view, locks, src, dst);
+	status = end_begin(s, &op->src, true, &from);
+	if (status != GNTST_okay)
+		return status;
+	status = end_begin(s, &op->dst, false, &to);
+	if (status == GNTST_okay) {
+		copy_bytes(op, to, from);
+		end_end(s, &op->dst);
+	}
+	end_end(s, &op->src);
+	return status;
+}
+
+/* The entry's line comes from the guest's core. A gref or a frame that is no good is found out later. */
+static void prefetch_entry(const struct hv_sluice *s, const struct hv_copy_end *end)
+{
+	const struct hvshare_domain *d;
+
+	if (end->local || !hvshare_domain_usable(s->view.share, end->domid))
+		return;
+	d = &s->view.share->domain[end->domid];
+	if (hvshare_gref_valid(d, end->gref))
+		__builtin_prefetch(hvshare_grant_word(&s->view, d, end->gref), 1);
+}
+
+int hv_sluice_copy(struct hv *hv, struct hv_copy_op *ops, unsigned n)
+{
+	const struct hv_sluice *s = hv_sluice_of(hv);
+	struct hvshare_locks locks = {.uses = 0};
+
+	for (unsigned i = 0; i < n; i++) {
+		if (i + PREFETCH_AHEAD < n) {
+			prefetch_entry(s, &ops[i + PREFETCH_AHEAD].src);
+			prefetch_entry(s, &ops[i + PREFETCH_AHEAD].dst);
+		}
+		ops[i].status = copy_one(s, &locks, &ops[i]);
+	}
+	hvshare_locks_drop(&s->view, &locks);
+	return 0;
+}

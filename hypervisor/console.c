@@ -152,7 +152,7 @@ static void ring_type(struct console *con, const char *bytes, size_t n)
 	struct xencons_interface *r = con->ring;
 
 	for (size_t i = 0; i < n; i++)
-		shm_store(&r->in[MASK_XENCONS_IDX(con->in_prod + i, r->in)], bytes[i]);
+		shm_store(&r->in[(con->in_prod + i) % sizeof(r->in)], bytes[i]);
 	con->in_prod += (uint32_t)n;
 	shm_store_release(&r->in_prod, con->in_prod);
 	evtchn_raise(con->domain, con->domain->console_port);
@@ -205,7 +205,7 @@ static size_t ring_take(struct console *con, char bytes[2048])
 		return 0;
 	}
 	for (uint32_t i = 0; i < n; i++)
-		bytes[i] = shm_load(&r->out[MASK_XENCONS_IDX(con->out_cons + i, r->out)]);
+		bytes[i] = shm_load(&r->out[(con->out_cons + i) % sizeof(r->out)]);
 	con->out_cons += n;
 	shm_store_release(&r->out_cons, con->out_cons); /* our loads of the bytes before the guest may overwrite them */
 	return n;

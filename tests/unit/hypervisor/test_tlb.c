@@ -145,6 +145,20 @@ static void test_table_at_two_places(void **state)
 	assert_null(fake_engine_at(d, second + (3 << 12)));
 }
 
+static void test_what_was_flushed_is_not_flushed_again(void **state)
+{
+	struct domain *d = *state;
+	struct vcpu *v = &d->vcpu[0];
+
+	assert_int_equal(tlb_fill(v, fake_va(3)), 0);
+	tlb_flush_all(v);
+	tlb_sync(v);
+	assert_int_equal(do_update_va_mapping(v, fake_va(3), 0, 0), 0);
+	tlb_sync(v);
+	assert_int_equal(fake_engine_of(d)->flushes, 0);
+	assert_int_equal(fake_engine_of(d)->flush_alls, 1);
+}
+
 static void test_taking_away_the_right_to_write(void **state)
 {
 	struct domain *d = *state;
@@ -198,6 +212,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_nothing_for_what_was_never_filled, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many_scattered_changes_flush_everything, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_table_at_two_places, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_was_flushed_is_not_flushed_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_taking_away_the_right_to_write, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_room_in_the_engine, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_engine_that_cannot_forget_ends_the_guest, setup, teardown),

@@ -87,11 +87,36 @@ static unaligned_uint16_t *csum_field(const struct rte_mbuf *m, const struct off
 	return rte_pktmbuf_mtod_offset(m, unaligned_uint16_t *, h->l2_len + h->l3_len + h->csum_at);
 }
 
-bool offload_checksum(struct rte_mbuf *m, const struct offload_headers *h)
+/*
+ * Sum of len bytes from off on, folded; the packet has them. Not rte_raw_cksum_mbuf: in DPDK 22.11 that cuts a segment's sum to 16 bits before it
+ * swaps it, so that a segment at an odd place within the sum comes out wrong.
+ */
+static uint16_t sum_bytes(const struct rte_mbuf *m, uint32_t off, uint32_t len)
+{
+	uint32_t sum = 0, done = 0;
+
+	for (; m && done < len; m = m->next) {
+		uint32_t run;
+		uint16_t part;
+
+		if (off >= m->data_len) {
+			off -= m->data_len;
+			continue;
+		}
+		run = RTE_MIN(m->data_len - off, len - done);
+		part = rte_raw_cksum(rte_pktmbuf_mtod_offset(m, const void *, off), run);
+		sum += done & 1 ? rte_bswap16(part) : part;
+		done += run;
+		off = 0;
+	}
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)((sum & 0xffff) + (sum >> 16));
+}
+
+void offload_checksum(struct rte_mbuf *m, const struct offload_headers *h)
 {
 	unaligned_uint16_t *field = csum_field(m, h);
 	uint32_t sum;
-	uint16_t data;
 
 	*field = 0;
 	if (h->v4 && (m->ol_flags & (RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_TCP_SEG))) {
@@ -100,15 +125,12 @@ bool offload_checksum(struct rte_mbuf *m, const struct offload_headers *h)
 		ip->hdr_checksum = 0;
 		ip->hdr_checksum = rte_ipv4_cksum(ip);
 	}
-	if (rte_raw_cksum_mbuf(m, h->l2_len + h->l3_len, h->l4_bytes, &data))
-		return false;
-	sum = (uint32_t)data + pseudo_sum(m, h);
+	sum = (uint32_t)sum_bytes(m, h->l2_len + h->l3_len, h->l4_bytes) + pseudo_sum(m, h);
 	sum = (sum & 0xffff) + (sum >> 16);
 	*field = (uint16_t)~sum;
 	if (!*field && h->proto == IPPROTO_UDP)
 		*field = 0xffff; /* 0 would say "no checksum" (RFC 768) */
 	m->ol_flags &= ~WISHES;
-	return true;
 }
 
 /* What the packet wants and the port is not able to do. */
@@ -125,7 +147,7 @@ static uint64_t missing(const struct rte_mbuf *m, unsigned able)
 /* Headers in one piece and in memory of our own: what was checked is what is used. */
 static bool headers_at_hand(const struct rte_mbuf *m)
 {
-	uint32_t l4 = RTE_MAX((uint32_t)m->l4_len, (uint32_t)sizeof(struct rte_tcp_hdr));
+	uint32_t l4 = m->l4_len ? (uint32_t)m->l4_len : (uint32_t)sizeof(struct rte_tcp_hdr);
 
 	return RTE_MBUF_DIRECT(m) && rte_pktmbuf_data_len(m) >= RTE_MIN((uint32_t)m->l2_len + m->l3_len + l4, m->pkt_len);
 }
@@ -158,8 +180,7 @@ unsigned offload_finish(struct rte_mbuf *pkt, unsigned able, struct rte_mempool 
 	}
 	if (rte_mbuf_refcnt_read(pkt) > 1 && !(pkt = replace(pkt, pool)))
 		return 0;
-	if (!offload_checksum(pkt, &h))
-		goto drop;
+	offload_checksum(pkt, &h);
 	out[0] = pkt;
 	return 1;
 drop:

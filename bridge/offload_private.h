@@ -19,7 +19,7 @@ struct offload_headers {
 };
 
 /* Compute what ol_flags wish for in place, and take the wishes back. */
-bool offload_checksum(struct rte_mbuf *m, const struct offload_headers *h);
+void offload_checksum(struct rte_mbuf *m, const struct offload_headers *h);
 
 /* Cut a TCP packet into at most max complete packets in new mbufs of pool; pkt stays with the caller. 0: it cannot be done. */
 unsigned offload_segment(const struct rte_mbuf *pkt, const struct offload_headers *h, struct rte_mempool *pool, struct rte_mbuf **out,

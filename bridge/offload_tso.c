@@ -79,8 +79,8 @@ static struct rte_mbuf *one_segment(const struct rte_mbuf *pkt, const struct off
 			(h->v4 ? RTE_MBUF_F_TX_IP_CKSUM : 0);
 	seg->tx_offload = pkt->tx_offload;
 	seg->tso_segsz = 0;
-	if (offload_checksum(seg, &own))
-		return seg;
+	offload_checksum(seg, &own);
+	return seg;
 fail:
 	rte_pktmbuf_free(seg);
 	return NULL;

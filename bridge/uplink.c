@@ -210,16 +210,15 @@ static int open_wake(struct uplink *u, const char *devargs, char err[256])
 	return 0;
 }
 
-/* Attach the device and find its port. */
+/* Attach the device, find its port and make it ours. */
 static int attach(struct uplink *u, const char *devargs, char err[256])
 {
+	struct rte_eth_dev_owner owner = { .name = "uplink" };
 	struct rte_eth_dev_info info;
 	struct rte_dev_iterator it;
 	int rc = rte_dev_probe(devargs);
 
-	if (rc == -EEXIST)
-		return fail(err, devargs, rc, "that device is in use already", "give each uplink a name of its own");
-	if (rc)
+	if (rc && rc != -EEXIST) /* a PCI device may have been found when DPDK started */
 		return fail(err, devargs, rc, "DPDK cannot attach it", "check the driver's name and its arguments (the log lines above say more)");
 	if (rte_eth_iterator_init(&it, devargs))
 		return fail(err, devargs, -EINVAL, "DPDK cannot read it", "write it as driver0,key=value or as a PCI address");
@@ -230,7 +229,9 @@ static int attach(struct uplink *u, const char *devargs, char err[256])
 	rc = rte_eth_dev_info_get(u->id, &info);
 	if (rc)
 		return fail(err, devargs, rc, "the driver does not answer", "detach the device from whatever else uses it");
-	u->device = info.device;
+	if (rte_eth_dev_owner_new(&owner.id) || rte_eth_dev_owner_set(u->id, &owner))
+		return fail(err, devargs, -EEXIST, "that device is in use already", "give each uplink a name of its own");
+	u->device = info.device; /* from here on ours to close */
 	return 0;
 }
 

@@ -17,7 +17,7 @@
 
 static struct rte_mempool *pool; /* one for all worlds of the process */
 
-static void start_eal(void)
+void world_start_eal(void)
 {
 	char *argv[] = {"test", "--no-pci", "--no-huge", "--no-shconf", "--no-telemetry", "-m", "64", "-l", "0", "--log-level=*:error"};
 
@@ -54,7 +54,7 @@ void world_stop_backend(struct world *w)
 void world_create(struct world *w)
 {
 	memset(w, 0, sizeof(*w));
-	start_eal();
+	world_start_eal();
 	backend_log_level = BACKEND_ERROR;
 	assert_int_equal(hv_fake_open(&w->hv), 0);
 	w->pool_free = rte_mempool_avail_count(pool);

@@ -15,7 +15,8 @@ struct world {
 	unsigned pool_free; /* mbufs in the pool when nothing is under way */
 };
 
-/* EAL is started once per process. */
+/* Starts DPDK, once per process; world_create does it too. */
+void world_start_eal(void);
 void world_create(struct world *w);
 /* Asserts that no mapping, event channel or mbuf is left behind. */
 void world_destroy(struct world *w);

@@ -16,7 +16,7 @@
 #define MEMORY_MAX_MIB (1 << 20)
 #define CONFIG_FILE_MAX (1 << 20)
 
-/* In alphabetical order of no importance; what is accepted but has no effect here is in the second list. */
+/* What has a meaning here; maxvcpus has none while there is one vCPU, but is no mistake. */
 static const char *const known_keys[] = { "cmdline", "disk", "extra", "kernel", "maxmem", "maxvcpus", "memory", "name", "on_crash", "on_poweroff",
 					  "on_reboot", "ramdisk", "root", "type", "vcpus", "vif" };
 

@@ -158,7 +158,7 @@ int control_console(const struct call *c, const char *domain)
 	return fd;
 }
 
-struct json_object *control_find(const struct call *c, const char *domain, bool quiet)
+struct json_object *control_find(const struct call *c, const char *domain)
 {
 	struct json_object *reply = control_call(c, control_request("list", NULL)), *all = NULL, *found = NULL;
 	bool is_number = *domain && strspn(domain, "0123456789") == strlen(domain);
@@ -172,7 +172,7 @@ struct json_object *control_find(const struct call *c, const char *domain, bool 
 		if (is_number ? member_int(d, "domid") == atoll(domain) : !strcmp(member_string(d, "name"), domain))
 			found = json_object_get(d);
 	}
-	if (!found && !quiet)
+	if (!found)
 		complain("no domain '%s': see sluice list", domain);
 	json_object_put(reply);
 	return found;
@@ -180,7 +180,7 @@ struct json_object *control_find(const struct call *c, const char *domain, bool 
 
 int control_domid(const struct call *c, const char *domain)
 {
-	struct json_object *d = control_find(c, domain, false);
+	struct json_object *d = control_find(c, domain);
 	int domid = d ? (int)member_int(d, "domid") : -1;
 
 	json_object_put(d);

@@ -48,7 +48,7 @@ static int wait_gone(const struct call *c, const char *domid)
 
 static int ask(const struct call *c, const char *how)
 {
-	struct json_object *d = control_find(c, c->argv[0], false), *request;
+	struct json_object *d = control_find(c, c->argv[0]), *request;
 	int status;
 
 	if (!d)

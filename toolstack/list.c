@@ -20,7 +20,7 @@ static struct json_object *domains(const struct call *c)
 	struct json_object *reply, *all = NULL;
 
 	if (c->argc) {
-		struct json_object *one = control_find(c, c->argv[0], false);
+		struct json_object *one = control_find(c, c->argv[0]);
 
 		if (!one)
 			return NULL;
@@ -69,7 +69,7 @@ int verb_info(struct call *c)
 
 static int print_member(struct call *c, const char *key)
 {
-	struct json_object *d = control_find(c, c->argv[0], false);
+	struct json_object *d = control_find(c, c->argv[0]);
 
 	if (!d)
 		return 1;

@@ -35,7 +35,7 @@ static int help(void)
 
 static int verb_help(const struct verb *v)
 {
-	printf("Usage: sluice [--run-dir DIR] %s%s%s %s\n%c%s.\n\n%s", v->name, *v->options ? " [OPTION]..." : "", "", v->args,
+	printf("Usage: sluice [--run-dir DIR] %s%s %s\n%c%s.\n\n%s", v->name, *v->options ? " [OPTION]..." : "", v->args,
 	       v->summary[0] - 'a' + 'A', v->summary + 1, v->help);
 	return 0;
 }

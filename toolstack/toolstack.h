@@ -31,9 +31,8 @@ struct json_object *control_call(const struct call *c, struct json_object *reque
 int control_do(const struct call *c, struct json_object *request);
 /* A connection that is now the console of domain, or -1 after a line. */
 int control_console(const struct call *c, const char *domain);
-/* domain (a name or a domid) as sluiced knows it, out of its list; NULL when it has none such, -1 in *domid. The caller puts it.
- * quiet: no line when there is none. */
-struct json_object *control_find(const struct call *c, const char *domain, bool quiet);
+/* domain (a name or a domid) as sluiced's list describes it, which the caller puts; NULL after a line. */
+struct json_object *control_find(const struct call *c, const char *domain);
 int control_domid(const struct call *c, const char *domain); /* -1 after a line */
 
 int64_t member_int(const struct json_object *o, const char *key);

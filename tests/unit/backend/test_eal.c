@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* How DPDK is started: which uplinks mean PCI, and that the pool of a back end fits into what EAL is given without huge pages. */
+#include <backend/eal.h>
+#include <backend/log.h>
+#include <rte_mempool.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+static void pci_addresses(void **state)
+{
+	(void)state;
+	assert_true(eal_is_pci("0000:03:00.0"));
+	assert_true(eal_is_pci("03:00.1,rx_vec=1"));
+	assert_false(eal_is_pci("net_af_packet0,iface=eth1"));
+	assert_false(eal_is_pci("net_tap0"));
+	assert_false(eal_is_pci(""));
+}
+
+static void starts_and_has_room(void **state)
+{
+	cpu_set_t before, after;
+	struct rte_mempool *pool;
+	char *uplinks[] = {(char[]){"net_null0"}};
+
+	(void)state;
+	sched_getaffinity(0, sizeof(before), &before);
+	assert_int_equal(eal_start(-1, uplinks, 1), 0);
+	sched_getaffinity(0, sizeof(after), &after);
+	assert_true(CPU_EQUAL(&before, &after)); /* without --core, the scheduler still chooses */
+	pool = eal_pool_create();
+	assert_non_null(pool);
+	assert_int_equal(rte_mempool_avail_count(pool), EAL_MBUFS);
+	rte_mempool_free(pool);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(pci_addresses), cmocka_unit_test(starts_and_has_room)};
+
+	return cmocka_run_group_tests_name("eal", tests, NULL, NULL);
+}

@@ -3,8 +3,9 @@
  * Exceptions and upcalls into a PV kernel, and its way back: the frames of Xen's x86-64 ABI (xen/arch-x86/xen-x86_64.h), and the hypercalls that
  * say where they go. Called by vcpu.c, fault.c and the hypercall table, with hv_lock held.
  *
- * From high to low: ss, rsp, rflags, cs, rip, [error code], r11, rcx. cs and ss are Linux's user segments with RPL 0, which is how Xen marks
- * the guest's kernel, so that `orb $3` on cs and a plain iretq bring the kernel back in ring 3 without a fault (FACTS.md section 10).
+ * From high to low: ss, rsp, rflags, cs, rip, [error code], r11, rcx. cs is Linux's user code segment with RPL 0, which is how Xen marks the
+ * guest's kernel, and ss its user data segment: `orb $3` on cs and a plain iretq bring the kernel back in ring 3 without a fault. An
+ * ss with RPL 0 would fault there.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,7 +15,7 @@
 #include "vcpu.h"
 
 #define KERNEL_CS 0x30u /* 0x33 with RPL 0 */
-#define KERNEL_SS 0x28u
+#define KERNEL_SS 0x2bu
 #define RFLAGS_TF 0x100ull
 #define RFLAGS_IF 0x200ull
 #define RFLAGS_IOPL 0x3000ull

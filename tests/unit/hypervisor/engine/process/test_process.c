@@ -150,6 +150,18 @@ static void exceptions_have_their_vectors(void **state)
 	rig_run_exception(r, 12);
 }
 
+/* The selectors that traps.c puts into a frame, after the kernel's `orb $3` on cs. */
+static void a_frame_returns_without_a_fault(void **state)
+{
+	struct rig *r = *state;
+
+	CODE(r, 0x6a, 0x2b, 0x54, 0x9c, 0x6a, 0x30, /* push ss; push rsp; pushf; push cs */ 0x48, 0x8d, 0x05, 8, 0, 0, 0, /* lea rax, [the syscall] */
+	     0x50, 0x80, 0x4c, 0x24, 8, 3, /* push rax; orb 8(%rsp), 3 */ 0x48, 0xcf, SYSCALL);
+	rig_run(r);
+	assert_int_equal(r->exit.reason, ENGINE_EXIT_HYPERCALL);
+	assert_int_equal(r->regs.user.rip, RIG_CODE + 23);
+}
+
 static void map_replaces_and_flush_forgets(void **state)
 {
 	struct rig *r = *state;
@@ -412,7 +424,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(hypercall_brings_number_and_arguments), T(results_reach_the_guest), T(bases_and_flags_are_kept), T(miss_and_refusal_are_told_apart),
-		T(exceptions_have_their_vectors), T(map_replaces_and_flush_forgets), T(map_refuses_what_it_cannot_do), T(too_many_mappings_is_enomem),
+		T(exceptions_have_their_vectors), T(a_frame_returns_without_a_fault), T(map_replaces_and_flush_forgets), T(map_refuses_what_it_cannot_do), T(too_many_mappings_is_enomem),
 		T(kick_before_run_is_kept), T(kick_by_fd_while_mapping_is_kept), T(kick_stops_a_spinning_guest), T(kicks_lose_and_repeat_nothing),
 		T(foreign_signals_are_ignored), T(killed_from_outside_is_dead), T(fifty_come_and_go), cmocka_unit_test(create_refuses_a_bad_descriptor),
 		T(what_a_hypercall_costs),

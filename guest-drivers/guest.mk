@@ -28,3 +28,8 @@ $(GUEST_ELF): $(GUEST_OBJ) $(GUEST_LDS)
 		-Wl,--gc-sections -Wl,--no-warn-rwx-segments -o $@ $(GUEST_OBJ)
 
 -include $(GUEST_OBJ:.o=.d)
+
+# Its test reads the image.
+GUEST_IMAGE_TEST := $(B)/tests/unit/guest-drivers/kernel/test_image
+$(GUEST_IMAGE_TEST): | $(GUEST_ELF)
+$(GUEST_IMAGE_TEST).c.o: CFLAGS_tests += -DGUEST_ELF='"$(GUEST_ELF)"'

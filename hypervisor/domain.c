@@ -24,7 +24,7 @@
 #define ERR_LEN 256
 #define BREATH_NS 50000
 #define BREATHS_MAX 20u
-#define FREE_CHUNK 2048u /* frames given back at a time: some 400 us */
+#define FREE_CHUNK 512u /* frames given back at a time: some 400 us */
 
 /* ---- the lock ---- */
 

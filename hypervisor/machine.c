@@ -15,7 +15,7 @@
 #include "log.h"
 #include "page_types.h"
 
-#define PREFAULT_CHUNK 512u /* frames: some 300 us */
+#define PREFAULT_CHUNK 128u /* frames: some 300 us */
 #define NO_LINK 0u
 
 struct machine machine = { .fd = -1, .share_fd = -1 };

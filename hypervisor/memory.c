@@ -23,20 +23,22 @@ static bool is_self(const struct domain *d, domid_t domid)
 	return domid == DOMID_SELF || domid == d->domid;
 }
 
+static bool has_room(const struct domain *d, size_t n)
+{
+	return d->nr_pages + n <= d->max_pages;
+}
+
 /* 1 << order frames in a row for d. */
 static int alloc_extent(struct domain *d, unsigned order, mfn_t *first)
 {
 	mfn_t mfn[1u << ORDER_MAX];
 	size_t n = (size_t)1 << order;
-	int rc;
+	int rc = has_room(d, n) ? machine_alloc(d->domid, mfn, n) : -ENOMEM;
 
-	if (n > d->max_pages - d->nr_pages)
-		return -ENOMEM;
-	rc = machine_alloc(d->domid, mfn, n);
 	if (rc)
 		return rc;
 	*first = mfn[0];
-	if (mfn[n - 1] == mfn[0] + n - 1)
+	if (mfn[n - 1] == mfn[0] + n - 1 && has_room(d, n)) /* a page may have been transferred to it meanwhile */
 		return 0;
 	for (size_t i = 0; i < n; i++)
 		machine_free(mfn[i]);

@@ -3,11 +3,13 @@
 #ifndef TESTS_UNIT_BRIDGE_TEST_H
 #define TESTS_UNIT_BRIDGE_TEST_H
 
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -25,9 +27,11 @@ static struct rte_mempool *pool;
 
 static inline int start_dpdk(void **state)
 {
-	char *argv[] = { "test", "--no-pci", "--no-huge", "--no-shconf", "--no-telemetry", "-m", "64", "-l", "0", "--log-level=*:error", NULL };
+	char core[16];
+	char *argv[] = { "test", "--no-pci", "--no-huge", "--no-shconf", "--no-telemetry", "-m", "64", "-l", core, "--log-level=*:error", NULL };
 
 	(void)state;
+	snprintf(core, sizeof(core), "%d", sched_getcpu()); /* any that we may use */
 	if (rte_eal_init(10, argv) < 0)
 		return -1;
 	pool = rte_pktmbuf_pool_create("test", TEST_MBUFS, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);

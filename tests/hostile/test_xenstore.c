@@ -237,6 +237,21 @@ static void leaves_at_every_step(void **state)
 	}
 }
 
+/* XSA-322: a domain gets nothing of what an earlier one with its number owned or was shown. */
+static void same_number_again(void **state)
+{
+	(void)state;
+	ring_ask(good, XS_WRITE, 0, "shown\0to domain 1");
+	ring_ask(good, XS_SET_PERMS, 0, "shown\0n2\0r1\0");
+	ring_ask(evil, XS_WRITE, 0, "own\0v");
+	assert_string_equal(ring_ask(evil, XS_READ, 0, "/local/domain/2/shown\0"), "to domain 1");
+	store_release(evil->d);
+	store_introduce(evil->d);
+	ring_client_attach(evil);
+	assert_string_equal(ring_ask(evil, XS_READ, 0, "/local/domain/2/shown\0"), "EACCES|");
+	assert_string_equal(ring_ask(evil, XS_READ, 0, "own\0"), "EACCES|");
+}
+
 /* Bytes of the ring that hold a request change while it is done: only the private copy counts. */
 static void changes_its_mind(void **state)
 {
@@ -256,7 +271,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(ring_index_lies), TEST(payload_too_long), TEST(strings_without_end), TEST(types_and_transactions), TEST(foreign_nodes),
 		TEST(watches_across_domains), TEST(event_storm), TEST(deaf_guest), TEST(quotas), TEST(leaves_at_every_step),
-		TEST(changes_its_mind),
+		TEST(same_number_again), TEST(changes_its_mind),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,6 +57,45 @@ static void requests_back_to_back(void **state)
 	ring_client_free(g);
 }
 
+/* The same with one event from the guest: the server comes back by itself for what it left. */
+static void one_event_for_many(void **state)
+{
+	struct ring_client *g = ring_client_new(1);
+	unsigned n = 3 * CONN_BUDGET, replies = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < n; i++) {
+		struct xsd_sockmsg h = { .type = XS_MKDIR, .len = 2 };
+
+		xenstore_ring_write(&g->ring, &h, sizeof(h));
+		xenstore_ring_write(&g->ring, "a", 2);
+	}
+	ring_step();
+	for (unsigned i = 0; i < 10; i++)
+		fake_loop_step(-1);
+	while (xenstore_ring_read(&g->ring, g->reply, sizeof(struct xsd_sockmsg) + 3) == sizeof(struct xsd_sockmsg) + 3)
+		replies++;
+	assert_int_equal(replies, n);
+	ring_client_free(g);
+}
+
+/* A guest that waits for room in the ring is woken when the server took bytes, though there is nothing to answer yet. */
+static void room_is_told(void **state)
+{
+	struct ring_client *g = ring_client_new(1);
+	struct xsd_sockmsg h = { .type = XS_WRITE, .len = 2000 };
+	unsigned before = fake_raised[1];
+
+	(void)state;
+	xenstore_ring_write(&g->ring, &h, sizeof(h));
+	assert_int_equal(xenstore_ring_write(&g->ring, g->reply, 2000), XENSTORE_RING_SIZE - sizeof(h));
+	ring_step();
+	assert_int_equal(fake_raised[1], before + 1);
+	ring_step();
+	assert_int_equal(fake_raised[1], before + 1); /* and not when nothing moved */
+	ring_client_free(g);
+}
+
 static void reply_before_first_event(void **state)
 {
 	struct ring_client *g = ring_client_new(1);
@@ -110,8 +149,8 @@ static void reconnect(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(in_pieces), TEST(longer_than_the_ring), TEST(requests_back_to_back), TEST(reply_before_first_event),
-		TEST(domain_0_wakes_it), TEST(reconnect),
+		TEST(in_pieces), TEST(longer_than_the_ring), TEST(requests_back_to_back), TEST(one_event_for_many),
+		TEST(room_is_told), TEST(reply_before_first_event), TEST(domain_0_wakes_it), TEST(reconnect),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,6 +62,7 @@ static void malformed(void **state)
 		assert_string_equal(client_ask(one, one_string[i], 0, ""), "EINVAL|");
 		assert_string_equal(client_ask(one, one_string[i], 0, "abc"), "EINVAL|");
 		assert_string_equal(client_ask(one, one_string[i], 0, "a\0b\0"), "EINVAL|");
+		assert_string_equal(client_ask(one, one_string[i], 0, "/local/domain/1\0b"), "EINVAL|");
 		assert_string_equal(client_ask(one, one_string[i], 0, "\0"), "EINVAL|");
 		assert_string_equal(client_ask(one, one_string[i], 9, "a\0"), "ENOENT|"); /* no such transaction */
 	}
@@ -69,6 +70,7 @@ static void malformed(void **state)
 	assert_string_equal(client_ask(one, XS_SET_PERMS, 0, "a\0"), "EINVAL|");
 	assert_string_equal(client_ask(one, XS_SET_PERMS, 0, "\0n1"), "EINVAL|");
 	assert_string_equal(client_ask(one, XS_SET_PERMS, 0, "/local/domain/1\0z1\0"), "EINVAL|");
+	assert_string_equal(client_ask(one, XS_SET_PERMS, 0, "/local/domain/1\0n1\0r2"), "EINVAL|");
 	assert_string_equal(client_ask(one, XS_WATCH, 0, "a\0"), "EINVAL|");
 	assert_string_equal(client_ask(one, XS_WATCH, 0, "a\0no-nul"), "EINVAL|");
 	assert_string_equal(client_ask(one, XS_DIRECTORY_PART, 0, "/local/domain/1\0x\0"), "EINVAL|");

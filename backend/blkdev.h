@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The seam between blkback and storage. Providers: backend/storage/{uring,memory,null,nbd}.c; every one passes tests/contract/blkdev.
+ *
+ * One thread, the poller's, owns a device and makes every call. Nothing blocks: submit queues, kick starts what was queued (one doorbell a burst),
+ * poll collects what ended, in any order. The memory of an io belongs to the caller and must stay until the io is polled out.
+ */
+#ifndef SLUICE_BLKDEV_H
+#define SLUICE_BLKDEV_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct blkdev;
+
+enum blkdev_op {
+	BLKDEV_READ,
+	BLKDEV_WRITE,
+	BLKDEV_FLUSH,          /* everything that was polled out before this was submitted is durable when it is polled out */
+	BLKDEV_DISCARD,        /* offset and len; the content may be anything after */
+	BLKDEV_SECURE_DISCARD, /* the content is gone for good */
+};
+
+#define BLKDEV_IOV_MAX 256u
+
+struct blkdev_io {
+	enum blkdev_op op;
+	uint64_t offset;        /* bytes; a multiple of sector_size */
+	uint64_t len;           /* bytes; a multiple of sector_size; the sum of iov for READ and WRITE */
+	struct iovec iov[BLKDEV_IOV_MAX];
+	unsigned niov;
+	int result;             /* out: 0 or -errno. A short transfer is -EIO, never success */
+	void *owner;            /* the caller's */
+	struct blkdev_io *next; /* the provider's while submitted */
+};
+
+/* What does not change while a device is open, but size: resize is seen by `refresh`. */
+struct blkdev_info {
+	uint64_t size;                  /* bytes, a multiple of sector_size */
+	uint32_t sector_size;           /* logical: 512 or 4096 */
+	uint32_t physical_sector_size;  /* a hint for the guest's alignment */
+	bool readonly;
+	bool can_flush, can_discard, can_secure_discard;
+	uint32_t discard_granularity, discard_alignment; /* bytes */
+};
+
+struct blkdev_ops {
+	const char *name; /* "uring", "memory", "null", "nbd" */
+
+	/* Waits for what is under way, then releases everything. NULL is fine. */
+	void (*close)(struct blkdev *d);
+
+	/* Queue one io. Its range was checked against info by the caller. Never fails: an error comes as its result. */
+	void (*submit)(struct blkdev *d, struct blkdev_io *io);
+	/* Start what is queued. 0 or -errno (then the ios end with that result). */
+	int (*kick)(struct blkdev *d);
+	/* Up to max ios that ended. No system call when none did. */
+	unsigned (*poll)(struct blkdev *d, struct blkdev_io **done, unsigned max);
+	/* Readable when ios have ended; -1: there is none under way ever between kick and poll (memory, null). */
+	int (*fd)(struct blkdev *d);
+
+	/* Memory that ios will name often (the granted pages that we keep mapped): lets the storage pin it once. May be NULL. */
+	int (*register_memory)(struct blkdev *d, void *base, uint64_t len);
+
+	/* Look at the storage's size again; true when it changed (info is then the new one). May block briefly. May be NULL. */
+	bool (*refresh)(struct blkdev *d);
+};
+
+struct blkdev {
+	const struct blkdev_ops *ops;
+	struct blkdev_info info;
+};
+
+/*
+ * Open storage by name: a path (file or block device, through io_uring), "null:<size>", "memory:<size>" (sizes as 64M), or an NBD URI
+ * ("nbd://host/export", "nbd+unix:///?socket=/path"). err: one line that says what is wrong and what to do.
+ */
+int blkdev_open(const char *target, bool readonly, struct blkdev **out, char err[256]);
+
+#endif

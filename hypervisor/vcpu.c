@@ -166,20 +166,22 @@ static void timer_handler_install(void)
 	sigaction(TIMER_SIGNAL, &sa, NULL);
 }
 
-/* Before entering the guest. An armed timer that is early enough stays: at its kick we come here again. */
+/* Before entering the guest. It comes out once a second at least, for its clock and for what `list` shows of its CPU time. An armed timer that is
+ * early enough stays: at its kick we come here again. */
 static void arm_timer(struct vcpu *v)
 {
 	struct vcpu_run *r = v->run;
-	uint64_t armed = __atomic_load_n(&r->armed_ns, __ATOMIC_RELAXED), now, rest;
+	uint64_t armed = __atomic_load_n(&r->armed_ns, __ATOMIC_RELAXED), now, want;
 	struct itimerspec its = { 0 };
 
-	if (!v->timer_deadline || !r->has_timer || (armed && armed <= v->timer_deadline))
+	if (!r->has_timer || (armed && (!v->timer_deadline || armed <= v->timer_deadline)))
 		return;
 	now = time_system_ns();
-	rest = v->timer_deadline > now ? v->timer_deadline - now : 1;
-	its.it_value.tv_sec = (time_t)(rest / NS_PER_SEC);
-	its.it_value.tv_nsec = (long)(rest % NS_PER_SEC);
-	__atomic_store_n(&r->armed_ns, v->timer_deadline, __ATOMIC_RELAXED); /* first: the signal may come at once */
+	want = earlier(v->timer_deadline, now + CLOCK_REFRESH_NS);
+	__atomic_store_n(&r->armed_ns, want, __ATOMIC_RELAXED); /* first: the signal may come at once */
+	want = want > now ? want - now : 1;
+	its.it_value.tv_sec = (time_t)(want / NS_PER_SEC);
+	its.it_value.tv_nsec = (long)(want % NS_PER_SEC);
 	timer_settime(r->timer, 0, &its, NULL);
 }
 

@@ -186,6 +186,7 @@ static void guest_calls(uint64_t nr, uint64_t a, uint64_t b)
 static void paused_is_not_entered(void **state)
 {
 	uint32_t generation = v->share->generation;
+	unsigned entries;
 
 	(void)state;
 	start(false);
@@ -201,8 +202,9 @@ static void paused_is_not_entered(void **state)
 	domain_pause(d);
 	hv_lock_release();
 	wait_run_state(HVSHARE_RUN_BLOCKED);
+	entries = s.entries;
 	usleep(20000);
-	assert_int_equal(s.entries, 1);
+	assert_int_equal(s.entries, entries);
 }
 
 static void a_failing_engine_is_told_to_the_caller(void **state)
@@ -246,7 +248,7 @@ static void an_event_in_the_guest_is_an_upcall(void **state)
 	wait_entries(2);
 	assert_int_equal(s.seen.user.rip, CALLBACK);
 	assert_int_equal(v->info->evtchn_upcall_mask, 1);
-	assert_int_equal(s.kicks, 1);
+	assert_true(s.kicks > 0);
 }
 
 static void a_masked_event_does_not_enter(void **state)
@@ -276,7 +278,7 @@ static void no_callback_no_upcall(void **state)
 	hv_lock_release();
 	wait_entries(2);
 	usleep(20000);
-	assert_int_equal(s.entries, 2);
+	assert_in_range(s.entries, 2, 3); /* it comes out once a second by itself */
 }
 
 static void domain_0_wakes_a_blocked_vcpu(void **state)
@@ -390,6 +392,28 @@ static void a_dead_engine_crashes_the_domain(void **state)
 	assert_int_equal(s.entries, 1);
 }
 
+/* What a guest used shows though it never comes out by itself. */
+static void cpu_time_is_counted_while_it_spins(void **state)
+{
+	static const uint8_t spin[] = { 0xeb, 0xfe };
+
+	(void)state;
+	v->engine = &engine_process;
+	v->ev = NULL;
+	memcpy(fake_page(d, CODE_PAGE), spin, sizeof(spin));
+	start(true);
+	wait_run_state(HVSHARE_RUN_GUEST);
+	for (unsigned i = 0; i < 50; i++) {
+		usleep(100000);
+		hv_lock_acquire();
+		uint64_t used = d->cpu_time_ns;
+		hv_lock_release();
+		if (used >= 500 * MS)
+			return;
+	}
+	fail_msg("no CPU time after 5 s of spinning");
+}
+
 /* The real engine: code that adds up page by page through TLB misses, blocks, and is woken by an upcall that it returns from by itself. */
 static void a_real_guest_runs(void **state)
 {
@@ -447,7 +471,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(paused_is_not_entered), T(a_failing_engine_is_told_to_the_caller), T(stop_ends_it_everywhere), T(an_event_in_the_guest_is_an_upcall),
 		T(a_masked_event_does_not_enter), T(no_callback_no_upcall), T(domain_0_wakes_a_blocked_vcpu), T(a_spurious_wake_up_sleeps_on),
-		T(the_timer_interrupts_the_guest), T(the_timer_ends_a_block), T(a_poll_ends_at_its_time), T(a_dead_engine_crashes_the_domain), T(a_real_guest_runs),
+		T(the_timer_interrupts_the_guest), T(the_timer_ends_a_block), T(a_poll_ends_at_its_time), T(a_dead_engine_crashes_the_domain), T(cpu_time_is_counted_while_it_spins), T(a_real_guest_runs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

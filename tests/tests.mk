@@ -3,7 +3,7 @@
 UNIT_SRC := $(sort $(shell find tests/unit -name 'test_*.c' 2>/dev/null))
 HOSTILE_SRC := $(sort $(shell find tests/hostile -name 'test_*.c' 2>/dev/null))
 CONTRACT_SRC := $(sort $(shell find tests/contract -name 'test_*.c' 2>/dev/null))
-TEST_SUPPORT_SRC := $(sort $(wildcard tests/support/*.c))
+TEST_SUPPORT_SRC := $(sort $(wildcard tests/support/*.c tests/contract/*/suite*.c))
 UNIT_BIN := $(UNIT_SRC:%.c=$(B)/%)
 HOSTILE_BIN := $(HOSTILE_SRC:%.c=$(B)/%)
 CONTRACT_BIN := $(CONTRACT_SRC:%.c=$(B)/%)

@@ -49,7 +49,6 @@ static void set_state(struct device *dev, enum xenbus_state state)
 
 	if (dev->state == state)
 		return;
-	backend_debug("%s: state %d to %d", dev->name, dev->state, state);
 	dev->state = state;
 	rc = store_write_number(dev->hv, HV_TXN_NONE, dev->own, "state", state);
 	if (rc && backend_log_allowed(&dev->limit))
@@ -68,13 +67,20 @@ static void report(struct device *dev, int error, const char *why)
 	dev->hv->ops->store_write(dev->hv, HV_TXN_NONE, path, text);
 }
 
+/* A guest can connect and disconnect as often as it likes. */
+static void tell(struct device *dev, const char *what)
+{
+	if (backend_log_allowed(&dev->limit))
+		backend_info("%s: %s", dev->name, what);
+}
+
 static void disconnect(struct device *dev)
 {
 	if (!dev->connected)
 		return;
 	dev->connected = false;
 	dev->owner->cls->disconnect(dev);
-	backend_info("%s: disconnected", dev->name);
+	tell(dev, "disconnected");
 }
 
 static void fail(struct device *dev, int error, const char *why)
@@ -146,7 +152,7 @@ static void connect_device(struct device *dev)
 		return;
 	}
 	set_state(dev, XenbusStateConnected);
-	backend_info("%s: connected", dev->name);
+	tell(dev, "connected");
 }
 
 /* ---- what the store says ---- */
@@ -312,7 +318,7 @@ static void device_start(struct device *dev, const struct view *v)
 		return;
 	if (v->own == XenbusStateConnected && v->front == XenbusStateConnected && try_connect(dev, &why) == 0) {
 		dev->reopen = true;
-		backend_info("%s: connected, taken over from the back end before", dev->name);
+		tell(dev, "connected, taken over from the back end before");
 		return;
 	}
 	dev->reopen = v->own != XenbusStateInitialising;

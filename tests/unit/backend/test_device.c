@@ -37,52 +37,11 @@ static void toolstack_write(const char *path, const char *value)
 	assert_int_equal(hv_fake_store_write(w.hv, 0, path, value), 0);
 }
 
-static void assert_key(const char *path, const char *value)
-{
-	char *text = hv_fake_store_read(w.hv, 0, path);
-
-	assert_non_null(text);
-	assert_string_equal(text, value);
-	free(text);
-}
-
-static void features_are_offered(void **state)
-{
-	(void)state;
-	fake_guest_init(&a, w.hv, 1, 0);
-	toolstack_add_vif(w.hv, 1, 0, NULL);
-	assert_state(XenbusStateInitWait);
-	assert_key("backend/vif/1/0/feature-sg", "1");
-	assert_key("backend/vif/1/0/feature-gso-tcpv4", "1");
-	assert_key("backend/vif/1/0/feature-gso-tcpv6", "1");
-	assert_key("backend/vif/1/0/feature-ipv6-csum-offload", "1");
-	assert_key("backend/vif/1/0/feature-rx-copy", "1");
-	assert_key("backend/vif/1/0/feature-rx-flip", "0");
-	assert_key("backend/vif/1/0/feature-split-event-channels", "1");
-	assert_key("backend/vif/1/0/multi-queue-max-queues", "1");
-}
-
 static void connects(void **state)
 {
 	(void)state;
 	world_add_guest(&w, &a, 1);
 	world_assert_traffic(&w, &a, &b);
-}
-
-static void split_event_channels(void **state)
-{
-	(void)state;
-	fake_guest_init(&a, w.hv, 1, 0);
-	a.split = true;
-	toolstack_add_vif(w.hv, 1, 0, NULL);
-	world_settle(&w);
-	fake_guest_connect(&a);
-	assert_state(XenbusStateConnected);
-	hv_fake_evtchn_take(w.hv, 1, a.tx_port);
-	hv_fake_evtchn_take(w.hv, 1, a.rx_port);
-	world_assert_traffic(&w, &a, &b);
-	assert_true(hv_fake_evtchn_take(w.hv, 1, a.tx_port));
-	assert_true(hv_fake_evtchn_take(w.hv, 1, a.rx_port));
 }
 
 /* Initialised(3) is as good as Connected(4). */
@@ -326,25 +285,6 @@ static void failure_at_every_step(void **state)
 	world_assert_traffic(&w, &a, &b);
 }
 
-static void error_node(void **state)
-{
-	char *text;
-
-	(void)state;
-	fake_guest_init(&a, w.hv, 1, 0);
-	toolstack_add_vif(w.hv, 1, 0, NULL);
-	assert_state(XenbusStateInitWait);
-	fake_guest_rings(&a);
-	fake_guest_keys(&a);
-	fake_guest_key(&a, "tx-ring-ref", "77x");
-	fake_guest_state(&a, XenbusStateConnected);
-	assert_state(XenbusStateClosing);
-	text = hv_fake_store_read(w.hv, 0, "error/backend/vif/1/0/error");
-	assert_non_null(text);
-	assert_memory_equal(text, "22 tx-ring-ref", 14);
-	free(text);
-}
-
 /* The features are written again when somebody interferes with the transaction. */
 static void transaction_is_tried_again(void **state)
 {
@@ -358,9 +298,7 @@ static void transaction_is_tried_again(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(features_are_offered, setup, teardown),
 		cmocka_unit_test_setup_teardown(connects, setup, teardown),
-		cmocka_unit_test_setup_teardown(split_event_channels, setup, teardown),
 		cmocka_unit_test_setup_teardown(initialised_connects, setup, teardown),
 		cmocka_unit_test_setup_teardown(two_vifs_of_a_domain, setup, teardown),
 		cmocka_unit_test_setup_teardown(closes_and_comes_back, setup, teardown),
@@ -375,7 +313,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(patience_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(stops_in_good_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(failure_at_every_step, setup, teardown),
-		cmocka_unit_test_setup_teardown(error_node, setup, teardown),
 		cmocka_unit_test_setup_teardown(transaction_is_tried_again, setup, teardown),
 	};
 

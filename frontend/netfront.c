@@ -63,15 +63,20 @@ static void tx_reap(struct netfront *nf)
 	front_ring_consume(&nf->tx, (uint32_t)n);
 }
 
-unsigned netfront_tx_alloc(struct netfront *nf, struct netfront_buf *bufs, unsigned n)
+unsigned netfront_tx_room(struct netfront *nf)
 {
 	if (!usable(nf) || nf->phase != PHASE_CONNECTED)
 		return 0;
 	tx_reap(nf);
-	if (nf->broken)
-		return 0;
-	if (n > nf->nr_tx_free)
-		n = nf->nr_tx_free;
+	return nf->broken ? 0 : nf->nr_tx_free;
+}
+
+unsigned netfront_tx_alloc(struct netfront *nf, struct netfront_buf *bufs, unsigned n)
+{
+	unsigned room = netfront_tx_room(nf);
+
+	if (n > room)
+		n = room;
 	for (unsigned i = 0; i < n; i++) {
 		unsigned id = nf->tx_free[--nf->nr_tx_free];
 		uint16_t offset = tx_offset(id);

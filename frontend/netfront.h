@@ -71,6 +71,8 @@ enum netfront_state netfront_step(struct netfront *nf);
 const uint8_t *netfront_mac(const struct netfront *nf);
 const struct netfront_stats *netfront_stats(const struct netfront *nf);
 
+/* How many buffers netfront_tx_alloc could give now. A bulk sender leaves some of them for those who answer others. */
+unsigned netfront_tx_room(struct netfront *nf);
 /* Up to n empty buffers; returns how many. They are spread over the cache sets (each starts at another offset in its page). */
 unsigned netfront_tx_alloc(struct netfront *nf, struct netfront_buf *bufs, unsigned n);
 /* Send all n buffers, whole packets, in order; at most one notification. Returns how many packets went; the others are dropped and counted. */

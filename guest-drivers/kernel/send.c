@@ -13,6 +13,7 @@
 #include <sluice/shm.h>
 
 #define BURST 32u
+#define ANSWERS 16u
 #define SOURCE_PORT 49152u
 #define RESOLVE_NS 3000000000ull /* so long may the address of the next hop stay unknown */
 #define SECOND_NS 1000000000ull
@@ -128,16 +129,13 @@ static void fill(struct netfront_buf *b, uint64_t sequence)
 	b->len = job.size;
 }
 
-/* A burst that does not fit whole waits: many small ones would cost more. */
+/* A burst that does not fit whole waits: many small ones would cost more. Some room stays for answers: this guest can be pinged while it sends. */
 static bool send_burst(unsigned n)
 {
 	struct netfront_buf bufs[BURST];
-	unsigned have = netfront_tx_alloc(net_vif(), bufs, n);
 
-	if (have < n) {
-		netfront_tx_free(net_vif(), bufs, have);
+	if (netfront_tx_room(net_vif()) < n + ANSWERS || netfront_tx_alloc(net_vif(), bufs, n) != n)
 		return false;
-	}
 	for (unsigned i = 0; i < n; i++)
 		fill(&bufs[i], job.packets + i);
 	job.packets += netfront_tx(net_vif(), bufs, n);

@@ -51,8 +51,6 @@ void events_block(void);
 int time_init(void);
 /* Nanoseconds since the hypervisor started. */
 uint64_t time_now_ns(void);
-/* Wall clock: seconds since 1970. */
-uint64_t time_wall_s(void);
 /* Sleep until an event waits or the deadline (ns) has come. */
 void time_wait(uint64_t deadline_ns);
 

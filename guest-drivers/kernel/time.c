@@ -32,19 +32,6 @@ uint64_t time_now_ns(void)
 	return copy.system_time + scale(__builtin_ia32_rdtsc() - copy.tsc_timestamp, copy.tsc_to_system_mul, copy.tsc_shift);
 }
 
-uint64_t time_wall_s(void)
-{
-	uint32_t version, sec, nsec;
-
-	do {
-		version = shm_load_acquire(&shared_info->wc_version);
-		sec = shm_load(&shared_info->wc_sec);
-		nsec = shm_load(&shared_info->wc_nsec);
-		__atomic_thread_fence(__ATOMIC_ACQUIRE); /* the fields before the second look at the version */
-	} while (version & 1 || version != shm_load(&shared_info->wc_version));
-	return sec + (nsec + time_now_ns()) / 1000000000ull;
-}
-
 /* A timer that is set already, or that would come after one that is set, costs no hypercall: waking too early is harmless. */
 static void set_timer(uint64_t deadline_ns)
 {

@@ -18,19 +18,13 @@
 #define NS_PER_S 1000000000ull
 #define CALIBRATE_NS 20000000ull
 
-/* The same moment on both clocks. */
-struct instant {
-	uint64_t tsc, ns;
-};
-
-static struct instant start;      /* the baseline's beginning */
+static struct time_instant start; /* the baseline's beginning */
 static struct tsc_scale scale;    /* the TSC's rate as measured last */
 static uint64_t next_measure_ns;
 
 /* What a vCPU was told last; the copy in shared_info is the guest's to scribble on. One vCPU a domain. */
 static struct clock {
-	struct instant told;      /* tsc_timestamp, system_time */
-	struct tsc_scale scale;
+	struct time_told told;
 	uint64_t single_ns;                /* deadline of the singleshot timer; 0: none */
 	uint64_t period_ns, next_tick_ns; /* periodic timer; 0: none */
 } clocks[HVSHARE_DOMAINS];
@@ -60,6 +54,23 @@ uint64_t time_scale_ticks(struct tsc_scale s, uint64_t ticks)
 	return (uint64_t)((unsigned __int128)ticks * s.mul >> 32);
 }
 
+uint64_t time_told_ns(const struct time_told *c, uint64_t tsc)
+{
+	return c->at.ns + time_scale_ticks(c->scale, tsc - c->at.tsc);
+}
+
+void time_tell(struct time_told *c, struct time_instant now, struct tsc_scale fresh)
+{
+	uint64_t reached = c->at.tsc ? time_told_ns(c, now.tsc) : 0; /* 0: the first time */
+
+	c->scale = fresh;
+	if (reached > now.ns) {
+		c->scale.mul -= c->scale.mul >> 11;
+		now.ns = reached;
+	}
+	c->at = now;
+}
+
 uint64_t time_system_ns(void)
 {
 	struct timespec ts;
@@ -69,9 +80,9 @@ uint64_t time_system_ns(void)
 }
 
 /* The closest of a few readings: another job may run between the two clocks of one. */
-static struct instant now(void)
+static struct time_instant read_clocks(void)
 {
-	struct instant best = {0, 0};
+	struct time_instant best = {0, 0};
 	uint64_t best_gap = UINT64_MAX;
 
 	for (unsigned i = 0; i < 3; i++) {
@@ -79,13 +90,13 @@ static struct instant now(void)
 
 		if (gap < best_gap) {
 			best_gap = gap;
-			best = (struct instant){before + gap / 2, ns};
+			best = (struct time_instant){before + gap / 2, ns};
 		}
 	}
 	return best;
 }
 
-static void measure(struct instant t)
+static void measure(struct time_instant t)
 {
 	uint64_t hz = (uint64_t)((unsigned __int128)(t.tsc - start.tsc) * NS_PER_S / (t.ns - start.ns));
 
@@ -96,12 +107,12 @@ static void measure(struct instant t)
 int time_init(void)
 {
 	struct timespec wait = {0, (long)CALIBRATE_NS};
-	struct instant t;
+	struct time_instant t;
 
-	start = now();
+	start = read_clocks();
 	while (nanosleep(&wait, &wait) && errno == EINTR)
 		;
-	t = now();
+	t = read_clocks();
 	if (t.tsc <= start.tsc || t.ns <= start.ns) {
 		log_error("the TSC does not advance; guests read it for their time, so it must be there and invariant");
 		return -ENODEV;
@@ -138,37 +149,21 @@ void time_domain_init(struct domain *d)
 	shm_store_release(&si->wc_version, (uint32_t)version + 1);
 }
 
-/*
- * Time must not go back for a guest that ran a little fast since the last update: it goes on from where it was, at a rate 0.05% lower
- * until the true time has caught up.
- */
-static void clock_advance(struct clock *c, struct instant t)
-{
-	uint64_t reached = c->told.ns + time_scale_ticks(c->scale, t.tsc - c->told.tsc);
-
-	c->scale = scale;
-	if (c->told.tsc && reached > t.ns) {
-		c->scale.mul -= c->scale.mul >> 11;
-		t.ns = reached;
-	}
-	c->told = t;
-}
-
 void time_update_vcpu(struct vcpu *v)
 {
 	struct clock *c = clock_of(v);
 	struct vcpu_time_info *out = &v->info->time;
-	struct instant t = now();
+	struct time_instant t = read_clocks();
 	uint32_t version;
 
 	if (t.ns >= next_measure_ns)
 		measure(t);
-	clock_advance(c, t);
+	time_tell(&c->told, t, scale);
 	version = version_begin(&out->version);
-	shm_store(&out->tsc_timestamp, c->told.tsc);
-	shm_store(&out->system_time, c->told.ns);
-	shm_store(&out->tsc_to_system_mul, c->scale.mul);
-	shm_store(&out->tsc_shift, c->scale.shift);
+	shm_store(&out->tsc_timestamp, c->told.at.tsc);
+	shm_store(&out->system_time, c->told.at.ns);
+	shm_store(&out->tsc_to_system_mul, c->told.scale.mul);
+	shm_store(&out->tsc_shift, c->told.scale.shift);
 	shm_store_release(&out->version, version + 1);
 }
 

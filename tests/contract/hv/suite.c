@@ -4,6 +4,9 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 struct hv_peer *peer;
 struct hv *hv;
@@ -74,6 +77,61 @@ static void test_close_lets_go_of_everything(void **state)
 	hv->ops->close(NULL);
 }
 
+/* A back end at work, until it is killed. */
+static void work(domid_t domid, gref_t gref)
+{
+	struct hv *own;
+	uint8_t buffer[2048];
+
+	if (peer->ops->second(peer, &own))
+		_exit(1);
+	for (unsigned n = 0;; n++) {
+		struct hv_copy_op copy = {.src = {.domid = domid, .gref = gref}, .dst = {.local = buffer}, .len = sizeof(buffer)};
+		struct hv_map_op m = {.domid = domid, .gref = gref, .readonly = n % 2};
+		struct hv_unmap_op u;
+
+		own->ops->copy(own, &copy, 1);
+		own->ops->map(own, &m, 1);
+		u = (struct hv_unmap_op){.va = m.va, .handle = m.handle};
+		if (n % 100)
+			own->ops->unmap(own, &u, 1);
+	}
+}
+
+static int ungrant_soon(gref_t gref)
+{
+	int rc = -EBUSY;
+
+	for (unsigned ms = 0; rc == -EBUSY && ms < SOON_MS; ms += 10) {
+		poll(NULL, 0, 10);
+		rc = ungrant(dom, gref);
+	}
+	return rc;
+}
+
+/* Wherever it was: in the middle of a copy, holding a lock, with pages mapped. */
+static void test_a_killed_process_lets_go(void **state)
+{
+	unsigned n;
+
+	(void)state;
+	if (!peer->ops->second)
+		skip(); /* as above */
+	n = page(dom);
+	for (unsigned round = 0; round < 10; round++) {
+		gref_t gref = grant(dom, n, 0, false);
+		pid_t pid = fork();
+
+		if (!pid)
+			work(dom, gref);
+		assert_true(pid > 0);
+		poll(NULL, 0, 20 + (int)round);
+		assert_int_equal(kill(pid, SIGKILL), 0);
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+		assert_int_equal(ungrant_soon(gref), 0);
+	}
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int hv_suite_run(struct hv_peer *p)
@@ -102,6 +160,7 @@ int hv_suite_run(struct hv_peer *p)
 		CASE(test_store_transactions),
 		CASE(test_store_watches),
 		CASE(test_close_lets_go_of_everything),
+		CASE(test_a_killed_process_lets_go),
 	};
 
 	peer = p;

@@ -11,7 +11,6 @@
 #define TXN_TRIES 16u
 #define DEVID_MAX 0xffffu
 #define DEVICES_MAX 1024u
-#define TOKEN_BACKEND "backend"
 
 struct devices {
 	struct hv *hv;
@@ -19,6 +18,8 @@ struct devices {
 	const struct device_class *cls;
 	void *ctx;
 	char root[32]; /* "backend/vif" */
+	struct devices *first;  /* who reads the store for us; itself when we do */
+	struct devices *beside; /* the next class that shares the store, in a list from `first` on */
 	struct poll_fd store;
 	struct poll_timer work; /* set while something is marked outside of the store's turn */
 	bool closing;
@@ -58,7 +59,7 @@ static void set_state(struct device *dev, enum xenbus_state state)
 /* For the toolstack's eyes, where Linux puts it too: error/<node>/error below our own path. */
 static void report(struct device *dev, int error, const char *why)
 {
-	char path[STORE_PATH + 16], text[128];
+	char path[STORE_PATH + 16], text[320];
 
 	if (backend_log_allowed(&dev->limit))
 		backend_error("%s: %s (%s); this device is closed, others are not affected", dev->name, why, strerror(error));
@@ -74,13 +75,25 @@ static void tell(struct device *dev, const char *what)
 		backend_info("%s: %s", dev->name, what);
 }
 
-static void disconnect(struct device *dev)
+static bool draining(struct device *dev)
 {
-	if (!dev->connected)
-		return;
-	dev->connected = false;
-	dev->owner->cls->disconnect(dev);
-	tell(dev, "disconnected");
+	const struct device_class *cls = dev->owner->cls;
+
+	return cls->draining && cls->draining(dev);
+}
+
+/* False: it is not over yet; own is Closing, and this device is looked at again when it is. */
+static bool disconnect(struct device *dev)
+{
+	if (dev->connected) {
+		dev->connected = false;
+		dev->owner->cls->disconnect(dev);
+		tell(dev, "disconnected");
+	}
+	if (!draining(dev))
+		return true;
+	set_state(dev, XenbusStateClosing);
+	return false;
 }
 
 static void fail(struct device *dev, int error, const char *why)
@@ -97,6 +110,12 @@ void device_fail(struct device *dev, int error, const char *why)
 	dev->failed = true;
 	dev->error = error < 0 ? -error : error;
 	dev->why = why;
+	poller_timer_set(dev->owner->poller, &dev->owner->work, 0);
+}
+
+void device_look(struct device *dev)
+{
+	dev->marked = true;
 	poller_timer_set(dev->owner->poller, &dev->owner->work, 0);
 }
 
@@ -121,8 +140,15 @@ static int advertise_once(struct device *dev)
 /* Offer the device: features and InitWait in one transaction, so that a front end never sees one without the other. */
 static void offer(struct device *dev)
 {
-	int rc = -EAGAIN;
+	const char *why = "cannot be offered";
+	int rc = dev->owner->cls->prepare ? dev->owner->cls->prepare(dev, &why) : 0;
 
+	if (rc) {
+		dev->refused = true;
+		fail(dev, -rc, why);
+		return;
+	}
+	rc = -EAGAIN;
 	for (unsigned i = 0; rc == -EAGAIN && i < TXN_TRIES; i++)
 		rc = advertise_once(dev);
 	if (rc)
@@ -178,7 +204,8 @@ static void view_read(struct device *dev, struct view *v)
 
 static void front_gone(struct device *dev, bool online)
 {
-	disconnect(dev);
+	if (!disconnect(dev))
+		return;
 	if (dev->state == XenbusStateConnected)
 		set_state(dev, XenbusStateClosing);
 	if (dev->state == XenbusStateClosing && !online)
@@ -193,15 +220,17 @@ static void front_initialising(struct device *dev, bool online)
 	}
 	dev->reopen = false;
 	poller_timer_cancel(dev->owner->poller, &dev->patience);
-	if (dev->state == XenbusStateInitWait)
+	if (dev->state == XenbusStateInitWait || dev->refused)
 		return;
-	disconnect(dev);
-	offer(dev);
+	if (disconnect(dev))
+		offer(dev);
 }
 
 static void front_closed(struct device *dev, bool online)
 {
-	disconnect(dev);
+	dev->refused = false;
+	if (!disconnect(dev))
+		return;
 	if (dev->reopen && online) {
 		poller_timer_cancel(dev->owner->poller, &dev->patience);
 		if (dev->state != XenbusStateInitWait)
@@ -216,8 +245,8 @@ static void update_closing(struct device *dev, uint32_t front)
 {
 	if (front == XenbusStateInitialised || front == XenbusStateConnected)
 		return;
-	disconnect(dev);
-	set_state(dev, XenbusStateClosed);
+	if (disconnect(dev))
+		set_state(dev, XenbusStateClosed);
 }
 
 static void update_open(struct device *dev, const struct view *v)
@@ -251,15 +280,15 @@ static void update_open(struct device *dev, const struct view *v)
 
 /* ---- a device's life ---- */
 
-static void token_of(const struct device *dev, char token[32])
+static void token_of(const struct device *dev, char token[40])
 {
-	snprintf(token, 32, "%u/%u", dev->domid, dev->devid);
+	snprintf(token, 40, "%s/%u/%u", dev->owner->cls->type, dev->domid, dev->devid);
 }
 
 static void device_free(struct device *dev)
 {
 	struct devices *d = dev->owner;
-	char token[32], path[STORE_PATH + 8];
+	char token[40], path[STORE_PATH + 8];
 
 	disconnect(dev);
 	poller_timer_cancel(d->poller, &dev->patience);
@@ -279,7 +308,8 @@ static void device_update(struct device *dev)
 	dev->marked = false;
 	view_read(dev, &v);
 	if (!v.present) {
-		device_free(dev);
+		if (disconnect(dev))
+			device_free(dev);
 		return;
 	}
 	if (dev->failed) {
@@ -291,6 +321,8 @@ static void device_update(struct device *dev)
 		update_closing(dev, v.front);
 	else
 		update_open(dev, &v);
+	if (dev->connected && dev->owner->cls->changed)
+		dev->owner->cls->changed(dev);
 	if (dev->state == XenbusStateClosed && !v.online)
 		device_free(dev);
 }
@@ -303,20 +335,20 @@ static void patience_over(struct poll_timer *timer)
 	if (dev->owner->closing)
 		return;
 	offer(dev);
-	dev->marked = true;
-	poller_timer_set(dev->owner->poller, &dev->owner->work, 0);
+	device_look(dev);
 }
 
 /* First sight of a node, which a back end that is gone may have left in any state. */
 static void device_start(struct device *dev, const struct view *v)
 {
 	bool front_open = v->front == XenbusStateInitialised || v->front == XenbusStateConnected || v->front == XenbusStateClosing;
+	bool adopt = dev->owner->cls->adopts && v->own == XenbusStateConnected && v->front == XenbusStateConnected;
 	const char *why;
 
 	dev->state = v->own;
 	if (!v->online && v->own == XenbusStateClosing)
 		return;
-	if (v->own == XenbusStateConnected && v->front == XenbusStateConnected && try_connect(dev, &why) == 0) {
+	if (adopt && try_connect(dev, &why) == 0) {
 		dev->reopen = true;
 		tell(dev, "connected, taken over from the back end before");
 		return;
@@ -357,7 +389,7 @@ static void probe(struct devices *d, domid_t domid, uint32_t devid)
 {
 	struct device *dev;
 	struct view v = {0};
-	char token[32], path[STORE_PATH + 8];
+	char token[40], path[STORE_PATH + 8];
 	int rc = d->count < DEVICES_MAX ? device_make(d, domid, devid, &dev) : -ENOSPC;
 
 	if (rc) {
@@ -436,6 +468,16 @@ static int parse_pair(const char *text, uint32_t *domid, uint32_t *devid)
 	return store_parse_number(text + first + 1, second, DEVID_MAX, devid) ? -1 : 2;
 }
 
+/* A change in a device's own node. */
+static void own_event(struct device *dev, const char *path)
+{
+	const char *key = strrchr(path, '/');
+
+	dev->marked = true;
+	if (key && strcmp(key, "/params") == 0)
+		dev->refused = false;
+}
+
 /* A change at or below backend/<class>. The store may name it by its full path or as we do. */
 static void backend_event(struct devices *d, const char *path)
 {
@@ -456,7 +498,7 @@ static void backend_event(struct devices *d, const char *path)
 	case 2:
 		dev = devices_find(d, (domid_t)domid, devid);
 		if (dev)
-			dev->marked = true;
+			own_event(dev, at);
 		else if (!d->closing)
 			probe(d, (domid_t)domid, devid);
 		break;
@@ -488,20 +530,34 @@ static void update_marked(struct devices *d)
 	}
 }
 
+/* "vif": our watch on backend/vif; "vif/1/0": on the state of that front end. */
+static void dispatch(struct devices *d, const char *path, const char *token)
+{
+	size_t n;
+
+	for (; d; d = d->beside) {
+		n = strlen(d->cls->type);
+		if (strncmp(token, d->cls->type, n) != 0)
+			continue;
+		if (token[n] == '\0')
+			backend_event(d, path);
+		else if (token[n] == '/')
+			front_event(d, token + n + 1);
+	}
+}
+
 static void store_ready(struct poll_fd *pfd)
 {
 	struct devices *d = (struct devices *)((char *)pfd - offsetof(struct devices, store));
 	char *path, *token;
 
 	for (unsigned i = 0; i < EVENTS_A_TURN && d->hv->ops->store_event(d->hv, &path, &token) == 0; i++) {
-		if (strcmp(token, TOKEN_BACKEND) == 0)
-			backend_event(d, path);
-		else
-			front_event(d, token);
+		dispatch(d, path, token);
 		free(path);
 		free(token);
 	}
-	update_marked(d);
+	for (; d; d = d->beside)
+		update_marked(d);
 }
 
 static void work_due(struct poll_timer *timer)
@@ -511,22 +567,32 @@ static void work_due(struct poll_timer *timer)
 
 /* ---- all of them ---- */
 
-int devices_create(struct hv *hv, struct poller *p, const struct device_class *cls, void *ctx, struct devices **out)
+static struct devices *devices_new(struct hv *hv, struct poller *p, const struct device_class *cls, void *ctx)
 {
 	struct devices *d = calloc(1, sizeof(*d));
-	int rc;
 
 	if (!d)
-		return -ENOMEM;
+		return NULL;
 	d->hv = hv;
 	d->poller = p;
 	d->cls = cls;
 	d->ctx = ctx;
-	d->store = (struct poll_fd){.fd = hv->ops->store_fd(hv), .ready = store_ready};
+	d->first = d;
 	d->work.fire = work_due;
 	TAILQ_INIT(&d->list);
 	snprintf(d->root, sizeof(d->root), "backend/%s", cls->type);
-	rc = hv->ops->store_watch(hv, d->root, TOKEN_BACKEND);
+	return d;
+}
+
+int devices_create(struct hv *hv, struct poller *p, const struct device_class *cls, void *ctx, struct devices **out)
+{
+	struct devices *d = devices_new(hv, p, cls, ctx);
+	int rc;
+
+	if (!d)
+		return -ENOMEM;
+	d->store = (struct poll_fd){.fd = hv->ops->store_fd(hv), .ready = store_ready};
+	rc = hv->ops->store_watch(hv, d->root, cls->type);
 	if (rc)
 		goto free_devices;
 	rc = poller_add_fd(p, &d->store);
@@ -536,10 +602,39 @@ int devices_create(struct hv *hv, struct poller *p, const struct device_class *c
 	return 0;
 
 unwatch:
-	hv->ops->store_unwatch(hv, d->root, TOKEN_BACKEND);
+	hv->ops->store_unwatch(hv, d->root, cls->type);
 free_devices:
 	free(d);
 	return rc;
+}
+
+int devices_create_beside(struct devices *first, const struct device_class *cls, void *ctx, struct devices **out)
+{
+	struct devices *d = devices_new(first->hv, first->poller, cls, ctx);
+	int rc;
+
+	if (!d)
+		return -ENOMEM;
+	rc = d->hv->ops->store_watch(d->hv, d->root, cls->type);
+	if (rc) {
+		free(d);
+		return rc;
+	}
+	d->first = first;
+	d->beside = first->beside;
+	first->beside = d;
+	*out = d;
+	return 0;
+}
+
+/* Out of the list of those that `first` reads the store for. */
+static void leave_first(struct devices *d)
+{
+	struct devices *before = d->first;
+
+	while (before->beside != d)
+		before = before->beside;
+	before->beside = d->beside;
 }
 
 void devices_destroy(struct devices *d)
@@ -549,8 +644,11 @@ void devices_destroy(struct devices *d)
 	while (!TAILQ_EMPTY(&d->list))
 		device_free(TAILQ_FIRST(&d->list));
 	poller_timer_cancel(d->poller, &d->work);
-	poller_remove_fd(d->poller, &d->store);
-	d->hv->ops->store_unwatch(d->hv, d->root, TOKEN_BACKEND);
+	if (d->first == d)
+		poller_remove_fd(d->poller, &d->store);
+	else
+		leave_first(d);
+	d->hv->ops->store_unwatch(d->hv, d->root, d->cls->type);
 	free(d);
 }
 
@@ -561,7 +659,7 @@ void devices_close(struct devices *d)
 	d->closing = true;
 	TAILQ_FOREACH(dev, &d->list, next) {
 		poller_timer_cancel(d->poller, &dev->patience);
-		set_state(dev, dev->connected ? XenbusStateClosing : XenbusStateClosed);
+		set_state(dev, dev->connected || draining(dev) ? XenbusStateClosing : XenbusStateClosed);
 		dev->marked = true;
 	}
 	poller_timer_set(d->poller, &d->work, 0);

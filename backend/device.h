@@ -15,9 +15,13 @@
  *	toolstack writes own Closing                  -> own Closing; the front end sees it and closes
  *	our node goes                                 -> disconnect, forget
  *	a device that fails (its ring is nonsense, a page cannot be mapped) -> error node, disconnect, own Closing, for that device alone
+ *	a device that cannot be offered (its disk is not there) -> error node, own Closing; offered again when the front end has closed or `params` is written
+ *
+ * A disconnect may take its time (a disk's requests that are under way keep the guest's pages mapped): own is Closing meanwhile, and only when it is over
+ * comes the state after it. Nobody waits for it but that device.
  *
  * A new back end after the old one died (own is still 3, 4 or 5 when we first see the node):
- *   1. Front Connected: adopt. Its keys are still valid, its grants are still given, its event channel is unbound again; we connect with them as they are
+ *   1. Front Connected, and the class says that its rings can be adopted: adopt. Its keys are still valid, its grants are still given, its event channel is unbound again; we connect with them as they are
  *      and go on behind the last response on the ring. The guest notices nothing, whatever front end it has (Linux's too).
  *   2. When that fails, or own was not Connected: own Closing; wait until the front end is Closed or Initialising, at most 1 s; own InitWait, with
  *      fresh features. What a front end does then: it sees Closing while it is connected, disconnects, writes Closed(6); when it sees InitWait(2) or
@@ -41,10 +45,17 @@ struct devices;
 struct device_class {
 	const char *type; /* "vif" */
 
+	/* A new back end may go on with the rings of a dead one: what is on them beyond the last response is unanswered, all of it. Not so where responses
+	 * are published out of order: there a response has overwritten the slot of another request. */
+	bool adopts;
+
 	/* Make dev->priv for a new node. 0 or -errno: then the node is left alone until it changes. */
 	int (*create)(struct device *dev, void *ctx);
 
-	/* Write the features into our node, in transaction t. */
+	/* Get ready to be offered (open the disk). *why: the line for the log and the error node, when it fails. May be NULL. */
+	int (*prepare)(struct device *dev, const char **why);
+
+	/* Write the features into our node, in transaction t. May be called several times for one offer. */
 	int (*advertise)(struct device *dev, hv_txn_t t);
 
 	/* Read the front end's keys, map its rings, bind its events. On an error nothing stays behind; *why says what is wrong, in a few words. */
@@ -53,7 +64,13 @@ struct device_class {
 	/* Undo connect; fine when not connected. */
 	void (*disconnect)(struct device *dev);
 
-	/* Free dev->priv; disconnect came before. */
+	/* Is something of the last connection still under way? Whoever says yes calls device_look when it is over. NULL: never. */
+	bool (*draining)(struct device *dev);
+
+	/* While connected: our node in the store has changed, or something else of this device; for what the toolstack may change at run time. May be NULL. */
+	void (*changed)(struct device *dev);
+
+	/* Free dev->priv; disconnect came before, but it may still be draining when the back end ends. */
 	void (*destroy)(struct device *dev);
 };
 
@@ -71,6 +88,7 @@ struct device {
 	bool connected;
 	bool marked;  /* something of it may have changed in the store */
 	bool reopen;  /* taken over from a dead back end, or from one that stopped: a front end that closes is offered InitWait at once */
+	bool refused; /* `prepare` failed: not tried again before something changes */
 	bool failed;
 	int error;
 	const char *why;
@@ -82,6 +100,9 @@ struct device {
 /* Watches the store and looks after every device of the class from then on. ctx goes to create. 0 or -errno. */
 int devices_create(struct hv *hv, struct poller *p, const struct device_class *cls, void *ctx, struct devices **out);
 
+/* The same for another class: `first`, from devices_create, reads the store's watch events for both. Destroy `first` last. */
+int devices_create_beside(struct devices *first, const struct device_class *cls, void *ctx, struct devices **out);
+
 /* Disconnects and frees all, without a word to the front ends; NULL is fine. */
 void devices_destroy(struct devices *d);
 
@@ -92,6 +113,9 @@ bool devices_closed(const struct devices *d);
 /* The device's ring is nonsense or its hypervisor calls fail: it is disconnected in this round or the next, not now, so that it may be called from
  * within its poll. `why` is a string constant. */
 void device_fail(struct device *dev, int error, const char *why);
+
+/* Have a look at this device in this round or the next: its draining is over. */
+void device_look(struct device *dev);
 
 /* NULL when there is none; for tests and tools. */
 struct device *devices_find(struct devices *d, domid_t domid, uint32_t devid);

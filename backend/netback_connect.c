@@ -296,6 +296,7 @@ static void vif_destroy(struct device *dev)
 
 const struct device_class netback_class = {
 	.type = "vif",
+	.adopts = true, /* netback answers in the order of the ring */
 	.create = vif_create,
 	.advertise = vif_advertise,
 	.connect = vif_connect,

@@ -60,7 +60,7 @@ $(B)/%.S.o: %.S
 # The process engine's launcher is a static ELF without libc that sluiced carries inside itself.
 $(B)/launcher.elf: hypervisor/engine/process/launcher.S
 	@mkdir -p $(@D)
-	@$(CC) -nostdlib -static -no-pie -Wl,-Ttext=0x7ffe00000000 -Wl,-z,noseparate-code -Wl,--build-id=none -o $@ $<
+	@$(CC) -nostdlib -static -Wl,-Ttext=0x7ffe00000000 -Wl,-z,noseparate-code -Wl,--build-id=none -o $@ $<
 $(B)/hypervisor/engine/process/launcher_blob.S.o: $(B)/launcher.elf
 
 $(B)/sluiced: $(B)/hypervisor/main.c.o $(B)/libhypervisor.a $(B)/librings.a

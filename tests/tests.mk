@@ -25,7 +25,8 @@ FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS ?= 10
 UNIT_PROGRAMS = $(UNIT_SRC:%.c=build/asan/%) $(HOSTILE_SRC:%.c=build/asan/%)
 CONTRACT_PROGRAMS = $(CONTRACT_SRC:%.c=build/release/%)
-TSAN_PROGRAMS := $(patsubst %.c,build/tsan/%,$(wildcard tests/unit/rings/test_*.c))
+# clang: gcc cannot instrument the fences of shm.h. Without fetch_once: TSan loads each atomic once more.
+TSAN_PROGRAMS := $(patsubst %.c,build/tsan-clang/%,$(filter-out %/test_fetch_once.c,$(wildcard tests/unit/rings/test_*.c)))
 
 .PHONY: checks-static checks-warnings checks-tsan fuzz
 check: checks-static checks-warnings checks-tsan fuzz
@@ -39,7 +40,7 @@ checks-warnings:
 	@$(MAKE) --no-print-directory WERROR=-Werror CC=clang all
 
 checks-tsan:
-	@$(MAKE) --no-print-directory VARIANT=tsan $(TSAN_PROGRAMS)
+	@$(MAKE) --no-print-directory VARIANT=tsan CC=clang $(TSAN_PROGRAMS)
 	@scripts/test $(TSAN_PROGRAMS)
 
 fuzz:

@@ -51,14 +51,15 @@ static int launcher_open(void)
 	return fd;
 }
 
-/* Handlers and ignored signals of sluiced must not reach the guest's process, nor its mask. */
+/* Handlers and ignored signals of sluiced must not reach the guest's process, nor its mask. By the system call itself: the C library keeps two
+ * signals from sigaction, and make's children come with those ignored. */
 static void default_signals(void)
 {
-	struct sigaction dfl = { .sa_handler = SIG_DFL };
+	struct { void (*handler)(int); unsigned long flags; void (*restorer)(void); unsigned long mask; } dfl = { .handler = SIG_DFL };
 	sigset_t none;
 
 	for (int sig = 1; sig < NSIG; sig++)
-		sigaction(sig, &dfl, NULL);
+		syscall(SYS_rt_sigaction, sig, &dfl, NULL, sizeof(dfl.mask));
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }

@@ -22,7 +22,7 @@ LDFLAGS_ALL := $(filter -fsanitize=%,$(subst fuzzer-no-link,fuzzer,$(OPT_$(VARIA
 # Components: a folder is a static library, its main.c a program.
 SRC_rings := $(wildcard rings/*.c)
 SRC_bridge := $(wildcard bridge/*.c)
-SRC_backend := $(filter-out backend/main.c,$(wildcard backend/*.c backend/hv/*.c))
+SRC_backend := $(filter-out backend/main.c,$(wildcard backend/*.c backend/hv/*.c backend/storage/*.c))
 SRC_frontend := $(wildcard frontend/*.c)
 SRC_hypervisor := $(filter-out hypervisor/main.c,$(wildcard hypervisor/*.c hypervisor/*/*.c hypervisor/engine/*/*.c))
 ASM_hypervisor := hypervisor/engine/process/launcher_blob.S
@@ -35,9 +35,9 @@ CFLAGS_bridge := $(DPDK_CFLAGS)
 CFLAGS_backend := $(DPDK_CFLAGS)
 CFLAGS_tests := $(DPDK_CFLAGS)
 XENSTORE_LIBS := -lxenstore
-BACKEND_LIBS := $(DPDK_LIBS) $(XENSTORE_LIBS) -ljson-c -lpthread
+BACKEND_LIBS := $(DPDK_LIBS) $(XENSTORE_LIBS) -luring -lnbd -ljson-c -lpthread
 HYPERVISOR_LIBS := -ljson-c -lpthread
-TOOLSTACK_LIBS := -lxlutil $(XENSTORE_LIBS) -ljson-c
+TOOLSTACK_LIBS := -lxlutil -lxenlight $(XENSTORE_LIBS) -ljson-c
 
 .PHONY: all guest run test check perf clean install setup
 all: $(PROGRAMS) guest

@@ -3,7 +3,8 @@
  * The seam between blkback and storage. Providers: backend/storage/{uring,memory,null,nbd}.c; every one passes tests/contract/blkdev.
  *
  * One thread, the poller's, owns a device and makes every call. Nothing blocks: submit queues, kick starts what was queued (one doorbell a burst),
- * poll collects what ended, in any order. The memory of an io belongs to the caller and must stay until the io is polled out.
+ * poll collects what ended, in any order. The memory of an io belongs to the caller and must stay until the io is polled out; a provider changes
+ * nothing in it but `result` and `next`. Any number of ios may be submitted: what the storage cannot take yet waits in order.
  */
 #ifndef SLUICE_BLKDEV_H
 #define SLUICE_BLKDEV_H
@@ -27,7 +28,7 @@ enum blkdev_op {
 struct blkdev_io {
 	enum blkdev_op op;
 	uint64_t offset;        /* bytes; a multiple of sector_size */
-	uint64_t len;           /* bytes; a multiple of sector_size; the sum of iov for READ and WRITE */
+	uint64_t len;           /* bytes; a multiple of sector_size; the sum of iov for READ and WRITE, below 2 GiB there */
 	struct iovec iov[BLKDEV_IOV_MAX];
 	unsigned niov;
 	int result;             /* out: 0 or -errno. A short transfer is -EIO, never success */
@@ -48,19 +49,28 @@ struct blkdev_info {
 struct blkdev_ops {
 	const char *name; /* "uring", "memory", "null", "nbd" */
 
-	/* Waits for what is under way, then releases everything. NULL is fine. */
+	/*
+	 * Waits for what is under way (nbd: a second at most), drops what waits, then releases everything; no memory of an io is touched after.
+	 * NULL is fine.
+	 */
 	void (*close)(struct blkdev *d);
 
 	/* Queue one io. Its range was checked against info by the caller. Never fails: an error comes as its result. */
 	void (*submit)(struct blkdev *d, struct blkdev_io *io);
-	/* Start what is queued. 0 or -errno (then the ios end with that result). */
+	/* Start what is queued. 0 or -errno: then some ios end with that result, and the next poll gives them at once. */
 	int (*kick)(struct blkdev *d);
-	/* Up to max ios that ended. No system call when none did. */
+	/* Up to max ios that ended. No system call when none did (nbd: one, while ios are under way). Call it when fd is readable, too: nbd reconnects here. */
 	unsigned (*poll)(struct blkdev *d, struct blkdev_io **done, unsigned max);
-	/* Readable when ios have ended; -1: there is none under way ever between kick and poll (memory, null). */
+	/*
+	 * Readable after kick when ios have ended, refused ones included; stays the same while the device is open. -1: none is under way ever between
+	 * kick and poll (memory, null), so poll right after kick.
+	 */
 	int (*fd)(struct blkdev *d);
 
-	/* Memory that ios will name often (the granted pages that we keep mapped): lets the storage pin it once. May be NULL. */
+	/*
+	 * Memory that ios will name often: lets the storage pin it once. May be NULL, and is in every provider here: machine memory may not stay pinned,
+	 * since a frame that sluiced takes back (a hole in the memfd) and gives out again would be another page than the pinned one.
+	 */
 	int (*register_memory)(struct blkdev *d, void *base, uint64_t len);
 
 	/* Look at the storage's size again; true when it changed (info is then the new one). May block briefly. May be NULL. */
@@ -74,8 +84,10 @@ struct blkdev {
 
 /*
  * Open storage by name: a path (file or block device, through io_uring), "null:<size>", "memory:<size>" (sizes as 64M), or an NBD URI
- * ("nbd://host/export", "nbd+unix:///?socket=/path"). err: one line that says what is wrong and what to do.
+ * ("nbd://host/export", "nbd+unix:///?socket=/path"). err: one line that says what is wrong and what to do. May block: nbd for BLKDEV_OPEN_MS at most
+ * (and as long as the resolver takes). Any thread may open; the device then belongs to one, which need not be the same.
  */
+#define BLKDEV_OPEN_MS 3000
 int blkdev_open(const char *target, bool readonly, struct blkdev **out, char err[256]);
 
 #endif

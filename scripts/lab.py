@@ -291,7 +291,10 @@ def _sniff(interface):
         wire.bind((interface, 0))
         print("ready", flush=True)
         while True:
-            frame, address = wire.recvfrom(2048)
+            try:
+                frame, address = wire.recvfrom(2048)
+            except OSError:  # the wire is gone: the lab ends
+                return
             if address[2] == socket.PACKET_OUTGOING:
                 continue
             mac = frame[6:12].hex(":")

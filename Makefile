@@ -35,12 +35,12 @@ CFLAGS_bridge := $(DPDK_CFLAGS)
 CFLAGS_backend := $(DPDK_CFLAGS)
 CFLAGS_tests := $(DPDK_CFLAGS)
 XENSTORE_LIBS := -lxenstore
-BACKEND_LIBS := $(DPDK_LIBS) $(XENSTORE_LIBS) -luring -lnbd -ljson-c -lpthread
+BACKEND_LIBS := $(DPDK_LIBS) $(XENSTORE_LIBS) -lxengnttab -lxenevtchn -luring -lnbd -ljson-c -lpthread
 HYPERVISOR_LIBS := -ljson-c -lpthread
 TOOLSTACK_LIBS := -lxlutil -lxenlight $(XENSTORE_LIBS) -ljson-c
 
-.PHONY: all guest run test check perf clean install setup
-all: $(PROGRAMS) guest
+.PHONY: all guest hosted run test check perf clean install setup
+all: $(PROGRAMS) guest hosted
 
 define component
 $(B)/lib$(1).a: $$(patsubst %,$(B)/%.o,$$(SRC_$(1)) $$(ASM_$(1)))
@@ -71,6 +71,7 @@ $(B)/sluice: $(B)/toolstack/main.c.o $(B)/libtoolstack.a
 	$(CC) -o $@ $^ $(LDFLAGS_ALL) $(TOOLSTACK_LIBS)
 
 include guest-drivers/guest.mk
+include guest-drivers/hosted/hosted.mk
 include tests/tests.mk
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -160,15 +160,12 @@ static int get_memory(XLU_Config *cfg, struct guest_config *g)
 static int check_possible(XLU_Config *cfg)
 {
 	const char *type;
-	int disks = 0;
 	long vcpus;
 
 	if (!xlu_cfg_get_string(cfg, "type", &type, 0) && strcmp(type, "pv"))
 		return complain("type=\"%s\": not yet: only type=\"pv\"", type);
 	if (!xlu_cfg_get_long(cfg, "vcpus", &vcpus, 0) && vcpus != 1)
 		return complain("vcpus=%ld: not yet: only vcpus=1", vcpus);
-	if (!xlu_cfg_get_list(cfg, "disk", NULL, &disks, 0) && disks)
-		return complain("disk: not yet: there is no block back end, remove disk=");
 	return 0;
 }
 
@@ -191,6 +188,35 @@ static int get_vifs(XLU_Config *cfg, struct guest_config *g)
 	return 0;
 }
 
+/* The same name twice would be one vbd in XenStore. */
+static int check_twice(const struct guest_config *g)
+{
+	for (unsigned i = 0; i < g->nr_disks; i++)
+		for (unsigned j = 0; j < i; j++)
+			if (g->disk[i].number == g->disk[j].number)
+				return complain("disk=: %s is there twice: give each disk a vdev of its own", g->disk[i].vdev);
+	return 0;
+}
+
+static int get_disks(XLU_Config *cfg, struct guest_config *g)
+{
+	XLU_ConfigList *list;
+	int n = 0;
+
+	if (xlu_cfg_get_list(cfg, "disk", &list, &n, 0))
+		return 0;
+	if (n > CONFIG_DISKS_MAX)
+		return complain("disk=: %d of them: at most %d are possible", n, CONFIG_DISKS_MAX);
+	for (int i = 0; i < n; i++) {
+		const char *spec = xlu_cfg_get_listitem(list, i);
+
+		if (!spec || disk_parse(&g->disk[i], &spec, 1))
+			return spec ? 1 : complain("disk=: element %d is not a string", i);
+		g->nr_disks++;
+	}
+	return check_twice(g);
+}
+
 static int get_all(XLU_Config *cfg, struct guest_config *g, const char *file)
 {
 	const char *name;
@@ -204,7 +230,8 @@ static int get_all(XLU_Config *cfg, struct guest_config *g, const char *file)
 	if (!g->kernel)
 		return complain("%s: kernel= is missing: give a Xen PV kernel", file);
 	return get_cmdline(cfg, g) || get_memory(cfg, g) || get_action(cfg, "on_poweroff", &g->on_poweroff) ||
-	       get_action(cfg, "on_reboot", &g->on_reboot) || get_action(cfg, "on_crash", &g->on_crash) || check_possible(cfg) || get_vifs(cfg, g);
+	       get_action(cfg, "on_reboot", &g->on_reboot) || get_action(cfg, "on_crash", &g->on_crash) || check_possible(cfg) || get_vifs(cfg, g) ||
+	       get_disks(cfg, g);
 }
 
 int config_read(struct guest_config *g, const char *file, char **settings, int nr_settings)

@@ -1,24 +1,26 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* create: configuration → domain (by sluiced, paused) → its vifs → off it goes. What fails on the way undoes what went before. */
+/* create: configuration → domain (by sluiced, paused) → its vifs and vbds → off it goes. What fails on the way undoes what went before. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include <xenstore.h>
 
+#include "device_store.h"
 #include "toolstack.h"
+#include "vbd_store.h"
 #include "vif_store.h"
 
-static int add_vifs(const struct call *c, const struct guest_config *g, int domid)
+static int add_devices(const struct call *c, const struct guest_config *g, int domid)
 {
 	struct xs_handle *xs;
 	int status;
 
-	if (!g->nr_vifs)
+	if (!g->nr_vifs && !g->nr_disks)
 		return 0;
-	xs = vif_store_open(c->run_dir);
+	xs = device_store_open(c->run_dir);
 	if (!xs)
 		return 1;
-	status = vif_store_add(xs, domid, 0, g->vif, g->nr_vifs);
+	status = vif_store_add(xs, domid, 0, g->vif, g->nr_vifs) || vbd_store_add(xs, domid, g->disk, g->nr_disks);
 	xs_close(xs);
 	return status;
 }
@@ -42,7 +44,7 @@ static int finish(const struct call *c, const struct guest_config *g, int domid,
 	char id[16];
 
 	snprintf(id, sizeof(id), "%d", domid);
-	if (add_vifs(c, g, domid))
+	if (add_devices(c, g, domid))
 		return 1;
 	if (c->console && (*console = control_console(c, id)) < 0)
 		return 1;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <xenstore.h>
 
+#include "device_store.h"
 #include "toolstack.h"
 #include "vif_store.h"
 
@@ -51,7 +52,7 @@ int verb_network_attach(struct call *c)
 
 	if (!status && (domid = control_domid(c, c->argv[0])) < 0)
 		status = 1;
-	if (!status && !(xs = vif_store_open(c->run_dir)))
+	if (!status && !(xs = device_store_open(c->run_dir)))
 		status = 1;
 	if (!status)
 		status = attach(xs, c, domid, &vif);
@@ -64,7 +65,7 @@ int verb_network_attach(struct call *c)
 int verb_network_detach(struct call *c)
 {
 	int domid = control_domid(c, c->argv[0]), status;
-	struct xs_handle *xs = domid < 0 ? NULL : vif_store_open(c->run_dir);
+	struct xs_handle *xs = domid < 0 ? NULL : device_store_open(c->run_dir);
 	unsigned handle;
 
 	if (!xs)
@@ -86,7 +87,7 @@ static void print_row(const struct json_object *o)
 int verb_network_list(struct call *c)
 {
 	int domid = control_domid(c, c->argv[0]);
-	struct xs_handle *xs = domid < 0 ? NULL : vif_store_open(c->run_dir);
+	struct xs_handle *xs = domid < 0 ? NULL : device_store_open(c->run_dir);
 	struct json_object *all;
 
 	if (!xs)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The `sluice` command: xl's verbs for sluiced. main.c reads the command line and calls a verb; the verbs speak to sluiced over its control
- * socket (control.c) and write devices into XenStore themselves (vif_store.c), as libxl does.
+ * socket (control.c) and write devices into XenStore themselves (vif_store.c, vbd_store.c), as libxl does.
  */
 #ifndef SLUICE_TOOLSTACK_H
 #define SLUICE_TOOLSTACK_H
@@ -55,6 +55,9 @@ int verb_domname(struct call *c);
 int verb_network_attach(struct call *c);
 int verb_network_detach(struct call *c);
 int verb_network_list(struct call *c);
+int verb_block_attach(struct call *c);
+int verb_block_detach(struct call *c);
+int verb_block_list(struct call *c);
 
 /* Be the console on fd until either side ends: what create -c and console do. */
 int console_run(int fd);

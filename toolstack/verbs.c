@@ -14,8 +14,9 @@ const struct verb verbs[] = {
 	  "  -p, --paused   leave it paused: see unpause\n"
 	  "  -c, --console  attach to its console\n"
 	  "  -j, --json     print the new domain as JSON\n"
-	  "KEY=VALUE overrides what the file says. Keys, in xl's syntax: name, kernel, ramdisk, cmdline, root, extra, memory (MiB), vif,\n"
-	  "on_poweroff, on_reboot, on_crash (destroy, preserve or restart). A vif has mac, bridge, vifname, script, ip, rate and mtu.\n"
+	  "KEY=VALUE overrides what the file says. Keys, in xl's syntax: name, kernel, ramdisk, cmdline, root, extra, memory (MiB), vif, disk,\n"
+	  "on_poweroff, on_reboot, on_crash (destroy, preserve or restart). A vif has mac, bridge, vifname, script, ip, rate and mtu. A disk is\n"
+	  "TARGET,raw,VDEV,rw or ro or key=value with target= last; TARGET is a file, a block device, null:SIZE, memory:SIZE or an NBD URI.\n"
 	  "\n"
 	  "Example:\n"
 	  "  cat > one.cfg <<END\n"
@@ -24,6 +25,7 @@ const struct verb verbs[] = {
 	  "  memory = 32\n"
 	  "  extra  = \"ip=10.77.0.11/24\"\n"
 	  "  vif    = [ 'mac=00:16:3e:00:00:01,bridge=xenbr0' ]\n"
+	  "  disk   = [ '/var/lib/one.img,raw,xvda,rw', 'vdev=xvdb,target=nbd://server/export' ]\n"
 	  "  END\n"
 	  "  sluice create one.cfg\n"
 	  "  sluice create -c one.cfg name=two memory=64\n",
@@ -50,6 +52,13 @@ const struct verb verbs[] = {
 	  "Keys are those of vif in a configuration.\n\nExample:\n  sluice network-attach one mac=00:16:3e:00:00:02 bridge=xenbr0\n", verb_network_attach },
 	{ "network-detach", "", 2, 2, "DOMAIN HANDLE|MAC", "take a vif away", "Example:\n  sluice network-detach one 1\n", verb_network_detach },
 	{ "network-list", "j", 1, 1, "DOMAIN", "show a domain's vifs", "Example:\n  sluice network-list one\n", verb_network_list },
+	{ "block-attach", "j", 2, INT_MAX, "DOMAIN DISK...", "give a running domain another disk",
+	  "DISK is one in a configuration; more words go on with it.\n\n"
+	  "Example:\n  sluice block-attach one /var/lib/two.img,raw,xvdb,rw\n  sluice block-attach one vdev=xvdc access=ro target=memory:64M\n",
+	  verb_block_attach },
+	{ "block-detach", "", 2, 2, "DOMAIN VDEV", "take a disk away", "VDEV is its name or its number.\n\nExample:\n  sluice block-detach one xvdb\n",
+	  verb_block_detach },
+	{ "block-list", "j", 1, 1, "DOMAIN", "show a domain's disks", "Example:\n  sluice block-list one\n", verb_block_list },
 };
 const unsigned nr_verbs = sizeof(verbs) / sizeof(*verbs);
 

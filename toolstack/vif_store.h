@@ -7,9 +7,6 @@
 
 struct xs_handle;
 
-/* sluiced's XenStore; NULL after a line. */
-struct xs_handle *vif_store_open(const char *run_dir);
-
 /* n vifs of domid with handles from first, in one transaction. */
 int vif_store_add(struct xs_handle *xs, int domid, unsigned first, const struct vif_config *vifs, unsigned n);
 /* The lowest handle that domid does not use. */

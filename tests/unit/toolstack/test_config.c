@@ -179,10 +179,27 @@ static void bad_vifs(void **state)
 	refused("vif=['','','','','','','','','','','','','','','','','']", "at most 16");
 }
 
+static void disks(void **state)
+{
+	struct guest_config g;
+
+	(void)state;
+	assert_int_equal(read_more(&g, "disk=['memory:8M,raw,xvda,rw', 'vdev=xvdb,access=ro,target=null:1G' ]", NULL, 0), 0);
+	assert_string_equal(told, "");
+	assert_int_equal(g.nr_disks, 2);
+	assert_string_equal(g.disk[0].target, "memory:8M");
+	assert_int_equal(g.disk[1].number, 51728);
+	assert_true(g.disk[1].readonly);
+	config_free(&g);
+	refused("disk=['/nonexistent.img,raw,xvda,rw']", "/nonexistent.img");
+	refused("disk=['memory:1M,raw,xvda,rw','memory:1M,raw,0xca00,rw']", "twice");
+	refused("disk=['','','','','','','','','','','','','','','','','']", "at most 16");
+	refused("disk=[['memory:1M']]", "not a string");
+}
+
 static void impossible(void **state)
 {
 	(void)state;
-	refused("disk=['/x,raw,xvda,rw']", "disk: not yet");
 	refused("vcpus=2", "vcpus=2");
 	refused("type='hvm'", "hvm");
 	refused("memory=0", "memory=");
@@ -266,6 +283,7 @@ int main(void)
 		cmocka_unit_test(all_keys),
 		cmocka_unit_test(vif_defaults),
 		cmocka_unit_test(bad_vifs),
+		cmocka_unit_test(disks),
 		cmocka_unit_test(impossible),
 		cmocka_unit_test(without_name_or_kernel),
 		cmocka_unit_test(settings),

@@ -13,6 +13,7 @@
 
 #include "hypervisor/loop.h"
 #include "hypervisor/xenstore/store.h"
+#include "toolstack/device_store.h"
 #include "toolstack/toolstack.h"
 #include "toolstack/vif_store.h"
 
@@ -35,7 +36,7 @@ static int set_up(void **state)
 	(void)state;
 	if (!mkdtemp(dir) || store_init(dir) || pthread_create(&loop_thread, NULL, loop_main, NULL))
 		return -1;
-	xs = vif_store_open(dir);
+	xs = device_store_open(dir);
 	return xs ? 0 : -1;
 }
 

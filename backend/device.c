@@ -385,6 +385,23 @@ static int device_make(struct devices *d, domid_t domid, uint32_t devid, struct 
 	return rc;
 }
 
+/* Only the toolstack writes there. */
+static bool for_us(struct devices *d, const struct device *dev)
+{
+	char path[STORE_PATH + 8], *script;
+	const char *name;
+	bool ours;
+
+	if (!(d->hv->ops->caps(d->hv) & HV_CAP_OTHER_BACKENDS))
+		return true;
+	snprintf(path, sizeof(path), "%s/script", dev->own);
+	script = d->hv->ops->store_read(d->hv, HV_TXN_NONE, path, NULL);
+	name = script ? strrchr(script, '/') : NULL;
+	ours = script && d->cls->script && strcmp(name ? name + 1 : script, d->cls->script) == 0;
+	free(script);
+	return ours;
+}
+
 static void probe(struct devices *d, domid_t domid, uint32_t devid)
 {
 	struct device *dev;
@@ -397,7 +414,7 @@ static void probe(struct devices *d, domid_t domid, uint32_t devid)
 		return;
 	}
 	view_read(dev, &v);
-	if (!v.present || (v.own == XenbusStateClosed && !v.online)) {
+	if (!v.present || (v.own == XenbusStateClosed && !v.online) || !for_us(d, dev)) {
 		d->cls->destroy(dev);
 		free(dev);
 		return;

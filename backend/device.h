@@ -45,6 +45,9 @@ struct devices;
 struct device_class {
 	const char *type; /* "vif" */
 
+	/* Where other back ends serve guests as well (HV_CAP_OTHER_BACKENDS), we take the nodes whose `script` is this, in any folder: "vif-sluice". */
+	const char *script;
+
 	/* A new back end may go on with the rings of a dead one: what is on them beyond the last response is unanswered, all of it. Not so where responses
 	 * are published out of order: there a response has overwritten the slot of another request. */
 	bool adopts;

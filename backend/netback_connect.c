@@ -296,6 +296,7 @@ static void vif_destroy(struct device *dev)
 
 const struct device_class netback_class = {
 	.type = "vif",
+	.script = "vif-sluice",
 	.adopts = true, /* netback answers in the order of the ring */
 	.create = vif_create,
 	.advertise = vif_advertise,

@@ -19,6 +19,7 @@ struct hv_evtchn;
 enum hv_cap {
 	HV_CAP_FAST_COPY = 1 << 0, /* grant_copy needs no system call */
 	HV_CAP_FAST_MAP = 1 << 1,  /* map and unmap of single pages need no system call */
+	HV_CAP_OTHER_BACKENDS = 1 << 2, /* back ends that are not ours may serve devices of the same domain: take only those that name us */
 };
 
 /* One page of another domain in our address space. */
@@ -91,11 +92,12 @@ struct hv_ops {
 	int (*evtchn_bind)(struct hv_evtchn *e, domid_t domid, evtchn_t remote, evtchn_t *port);
 	int (*evtchn_unbind)(struct hv_evtchn *e, evtchn_t port);
 
-	/* Raise the event at the other end. -ENOTCONN when it is gone. Costs nothing more when it is still pending there. */
+	/* Raise the event at the other end. -ENOTCONN when it is gone, except on Xen, which drops such an event without a word. Costs
+	 * nothing more when it is still pending there. */
 	int (*evtchn_notify)(struct hv_evtchn *e, evtchn_t port);
 
-	/* Fetch and clear up to max ports that fired; returns how many. Does not block and, unless something fired or the
-	 * caller asks while `arm` is true, makes no system call. With arm, the fd becomes readable for whatever fires after
+	/* Fetch and clear up to max ports that fired; returns how many. Does not block. Where events need the kernel (Xen), a call
+	 * without `arm` that soon follows another looks at nothing; elsewhere it makes no system call unless something fired. With arm, the fd becomes readable for whatever fires after
 	 * this call returned; without it the fd may stay silent (the caller polls). */
 	unsigned (*evtchn_pending)(struct hv_evtchn *e, evtchn_t *ports, unsigned max, bool arm);
 

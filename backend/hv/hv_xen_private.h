@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What hv_xen.c (opening), hv_xen_grant.c and hv_xen_event.c share. Nobody else includes it. */
+#ifndef BACKEND_HV_XEN_PRIVATE_H
+#define BACKEND_HV_XEN_PRIVATE_H
+
+#include "hv_store.h" /* first: it settles the version of Xen's headers */
+
+#include <pthread.h>
+#include <sys/queue.h>
+#include <xenevtchn.h>
+#include <xengnttab.h>
+
+#define XEN_MAPS 65536u     /* pages of guests that we may map at once */
+#define XEN_RING_PAGES 64u
+#define XEN_COPY_BATCH 128u /* segments of one ioctl */
+
+struct xen_evtchn {
+	struct hv_evtchn base;
+	LIST_ENTRY(xen_evtchn) next;
+	xenevtchn_handle *xce;
+	uint64_t next_look; /* TSC; before it, a caller that polls is told that nothing fired */
+};
+
+struct xen_map {
+	void *va;       /* NULL: free */
+	uint32_t pages; /* 1, or those of a ring */
+	uint32_t next_free;
+};
+
+struct hv_xen {
+	struct hv_store store; /* first: it has the struct hv */
+	xengnttab_handle *gnttab;
+	domid_t self;
+
+	pthread_mutex_t lock; /* what follows */
+	LIST_HEAD(, xen_evtchn) evtchns;
+	struct xen_map *map; /* by handle; grows */
+	uint32_t nr_maps;
+	uint32_t first_free; /* nr_maps: none */
+};
+
+static inline struct hv_xen *hv_xen_of(struct hv *hv)
+{
+	return (struct hv_xen *)hv;
+}
+
+/* The libraries write each failure to stderr, and a guest can cause failures at will: this logger drops them. Statuses say the same. */
+extern struct xentoollog_logger hv_xen_quiet;
+
+/* hv_xen_grant.c */
+int hv_xen_grant_init(struct hv_xen *x);
+void hv_xen_grant_fini(struct hv_xen *x);
+int hv_xen_map(struct hv *hv, struct hv_map_op *ops, unsigned n);
+int hv_xen_unmap(struct hv *hv, struct hv_unmap_op *ops, unsigned n);
+int hv_xen_map_ring(struct hv *hv, domid_t domid, const gref_t *grefs, unsigned n, void **va);
+void hv_xen_unmap_ring(struct hv *hv, void *va, unsigned n);
+int hv_xen_copy(struct hv *hv, struct hv_copy_op *ops, unsigned n);
+
+/* hv_xen_event.c */
+int hv_xen_evtchn_open(struct hv *hv, struct hv_evtchn **out);
+void hv_xen_evtchn_close(struct hv_evtchn *e);
+int hv_xen_evtchn_fd(struct hv_evtchn *e);
+int hv_xen_evtchn_bind(struct hv_evtchn *e, domid_t domid, evtchn_t remote, evtchn_t *port);
+int hv_xen_evtchn_unbind(struct hv_evtchn *e, evtchn_t port);
+int hv_xen_evtchn_notify(struct hv_evtchn *e, evtchn_t port);
+unsigned hv_xen_evtchn_pending(struct hv_evtchn *e, evtchn_t *ports, unsigned max, bool arm);
+
+#endif

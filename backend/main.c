@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * sluice-backend: serves the vifs of guests and connects them with each other and with NICs, and serves their vbds from files, disks and remote storage. Puts the
- * parts together (DPDK, hypervisor, bridge, uplinks, the two classes of devices), runs the poller, and takes everything down in good order on SIGTERM or SIGINT.
+ * sluice-backend: serves the vifs of guests and connects them with each other and with NICs. Puts the parts together (DPDK, hypervisor, bridge, uplinks, the
+ * class of network devices), runs the poller, and takes everything down in good order on SIGTERM or SIGINT.
  */
-#include "blkback.h"
 #include "eal.h"
+#include "hv/hv_choose.h"
 #include "netback.h"
 #include <argp.h>
 #include <errno.h>
@@ -20,7 +20,7 @@
 #define CLOSE_PATIENCE_US 1000000u /* for all front ends together */
 
 struct options {
-	const char *run_dir, *bridge;
+	const char *run_dir, *hypervisor, *bridge;
 	char *uplink[UPLINKS_MAX];
 	unsigned nr_uplinks;
 	int core;
@@ -30,8 +30,7 @@ struct backend {
 	struct options opt;
 	bool eal; /* started */
 	struct netback nb;
-	struct blkback bb;
-	struct devices *vifs, *vbds; /* vifs reads the store for both */
+	struct devices *devices;
 	struct uplink *uplink[UPLINKS_MAX];
 	struct poll_fd signals;
 	struct poll_timer patience, closed;
@@ -41,6 +40,7 @@ struct backend {
 
 static const struct argp_option option_table[] = {
 	{"run-dir", 'r', "DIR", 0, "Where sluiced's sockets are (default $SLUICE_RUN_DIR, else /run/sluice)", 0},
+	{"hypervisor", 'H', "auto|sluice|xen", 0, "Which hypervisor this runs on (default auto: sluiced where its socket is, else Xen)", 0},
 	{"bridge", 'b', "NAME", 0, "Name of the bridge that the vifs join (default bridge0)", 0},
 	{"uplink", 'u', "DEVARGS", 0, "A NIC on the bridge: any DPDK port, e.g. net_af_packet0,iface=eth1 or 0000:03:00.0; may be repeated", 0},
 	{"core", 'c', "N", 0, "Run on this core only", 0},
@@ -56,6 +56,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case 'r':
 		o->run_dir = arg;
+		return 0;
+	case 'H':
+		o->hypervisor = arg;
 		return 0;
 	case 'b':
 		o->bridge = arg;
@@ -85,10 +88,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 static void parse_options(int argc, char **argv, struct options *o)
 {
-	static const struct argp argp = {option_table, parse_option, NULL, "sluice-backend -- network and block back end of Sluice", NULL, NULL, NULL};
+	static const struct argp argp = {option_table, parse_option, NULL, "sluice-backend -- network back end of Sluice", NULL, NULL, NULL};
 	const char *dir = getenv("SLUICE_RUN_DIR");
 
-	*o = (struct options){.run_dir = dir && dir[0] ? dir : "/run/sluice", .bridge = "bridge0", .core = -1};
+	*o = (struct options){.run_dir = dir && dir[0] ? dir : "/run/sluice", .hypervisor = "auto", .bridge = "bridge0", .core = -1};
 	argp_err_exit_status = 1;
 	argp_parse(&argp, argc, argv, 0, NULL, o);
 }
@@ -99,7 +102,7 @@ static void all_closed(struct poll_timer *timer)
 {
 	struct backend *be = (struct backend *)((char *)timer - offsetof(struct backend, closed));
 
-	if (devices_closed(be->vifs) && devices_closed(be->vbds))
+	if (devices_closed(be->devices))
 		poller_stop(be->nb.poller);
 	else
 		poller_timer_set(be->nb.poller, timer, 1000);
@@ -125,8 +128,7 @@ static void signal_ready(struct poll_fd *pfd)
 		poller_stop(be->nb.poller);
 		return;
 	}
-	devices_close(be->vifs);
-	devices_close(be->vbds);
+	devices_close(be->devices);
 	be->closed.fire = all_closed;
 	be->patience.fire = patience_over;
 	poller_timer_set(be->nb.poller, &be->closed, 0);
@@ -193,28 +195,15 @@ static int make_netback(struct backend *be)
 	return rc;
 }
 
-static int make_blkback(struct backend *be)
-{
-	int rc;
-
-	be->bb = (struct blkback){.hv = be->nb.hv, .poller = be->nb.poller, .open = blkdev_open};
-	rc = blkback_init(&be->bb);
-	if (rc)
-		backend_error("cannot make the block back end: %s", strerror(-rc));
-	return rc;
-}
-
 static int listen_to_store(struct backend *be)
 {
 	struct netback *nb = &be->nb;
 	int rc = poller_add_fd(nb->poller, &be->signals);
 
 	if (rc == 0)
-		rc = devices_create(nb->hv, nb->poller, &netback_class, nb, &be->vifs);
-	if (rc == 0)
-		rc = devices_create_beside(be->vifs, &blkback_class, &be->bb, &be->vbds);
+		rc = devices_create(nb->hv, nb->poller, &netback_class, nb, &be->devices);
 	if (rc)
-		backend_error("cannot watch backend/vif and backend/vbd in XenStore: %s", strerror(-rc));
+		backend_error("cannot watch backend/vif in XenStore: %s", strerror(-rc));
 	return rc;
 }
 
@@ -229,14 +218,12 @@ static int start(struct backend *be)
 		backend_error("no signalfd: %s", strerror(errno));
 		return -errno;
 	}
-	rc = hv_sluice_open(be->opt.run_dir, &nb->hv);
+	rc = hv_choose(be->opt.hypervisor, be->opt.run_dir, &nb->hv);
 	if (rc == 0)
 		rc = eal_start(be->opt.core, be->opt.uplink, be->opt.nr_uplinks);
 	be->eal = rc == 0;
 	if (rc == 0)
 		rc = make_netback(be);
-	if (rc == 0)
-		rc = make_blkback(be);
 	if (rc == 0)
 		rc = open_uplinks(be);
 	return rc ? rc : listen_to_store(be);
@@ -247,9 +234,7 @@ static void stop(struct backend *be)
 {
 	struct netback *nb = &be->nb;
 
-	devices_destroy(be->vbds);
-	devices_destroy(be->vifs);
-	blkback_fini(&be->bb);
+	devices_destroy(be->devices);
 	poller_destroy(nb->poller);
 	netback_fini(nb);
 	for (unsigned i = 0; i < be->opt.nr_uplinks; i++)
@@ -270,7 +255,7 @@ int main(int argc, char **argv)
 	parse_options(argc, argv, &be.opt);
 	rc = start(&be);
 	if (rc == 0) {
-		backend_info("serving vbds of %s, and its vifs on %s", be.opt.run_dir, be.opt.bridge);
+		backend_info("serving vifs of %s on %s", be.nb.hv->ops->name, be.opt.bridge);
 		poller_run(be.nb.poller);
 	}
 	stop(&be);

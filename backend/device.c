@@ -9,7 +9,7 @@
 #define EVENTS_A_TURN 256u     /* watch events taken before other work gets its turn */
 #define PATIENCE_US 1000000u   /* for a front end that should close */
 #define TXN_TRIES 16u
-#define DEVID_MAX 0xffffu
+#define DEVID_MAX 0x1fffffffu /* a vbd's: its extended device numbers have bit 28 set */
 #define DEVICES_MAX 1024u
 
 struct devices {
@@ -143,6 +143,9 @@ static void offer(struct device *dev)
 	const char *why = "cannot be offered";
 	int rc = dev->owner->cls->prepare ? dev->owner->cls->prepare(dev, &why) : 0;
 
+	dev->preparing = rc == -EINPROGRESS;
+	if (dev->preparing)
+		return;
 	if (rc) {
 		dev->refused = true;
 		fail(dev, -rc, why);
@@ -253,6 +256,10 @@ static void update_open(struct device *dev, const struct view *v)
 {
 	if (v->own == XenbusStateClosing && !v->online && dev->state != XenbusStateClosed)
 		dev->state = XenbusStateClosing; /* the toolstack wants it gone: the front end sees that too */
+	if (dev->preparing && v->online) {
+		offer(dev);
+		return;
+	}
 	switch (v->front) {
 	case XenbusStateInitialising:
 		front_initialising(dev, v->online);

@@ -55,7 +55,8 @@ struct device_class {
 	/* Make dev->priv for a new node. 0 or -errno: then the node is left alone until it changes. */
 	int (*create)(struct device *dev, void *ctx);
 
-	/* Get ready to be offered (open the disk). *why: the line for the log and the error node, when it fails. May be NULL. */
+	/* Get ready to be offered (open the disk). *why: the line for the log and the error node, when it fails. -EINPROGRESS: not yet, it is called again
+	 * after device_look. May be NULL. */
 	int (*prepare)(struct device *dev, const char **why);
 
 	/* Write the features into our node, in transaction t. May be called several times for one offer. */
@@ -91,6 +92,7 @@ struct device {
 	bool connected;
 	bool marked;  /* something of it may have changed in the store */
 	bool reopen;  /* taken over from a dead back end, or from one that stopped: a front end that closes is offered InitWait at once */
+	bool preparing; /* `prepare` is not ready yet */
 	bool refused; /* `prepare` failed: not tried again before something changes */
 	bool failed;
 	int error;
@@ -117,7 +119,7 @@ bool devices_closed(const struct devices *d);
  * within its poll. `why` is a string constant. */
 void device_fail(struct device *dev, int error, const char *why);
 
-/* Have a look at this device in this round or the next: its draining is over. */
+/* Have a look at this device in this round or the next: its draining or preparing is over. */
 void device_look(struct device *dev);
 
 /* NULL when there is none; for tests and tools. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * sluice-backend: serves the vifs of guests and connects them with each other and with NICs. Puts the parts together (DPDK, hypervisor, bridge, uplinks, the
- * class of network devices), runs the poller, and takes everything down in good order on SIGTERM or SIGINT.
+ * sluice-backend: serves the vifs of guests and connects them with each other and with NICs, and serves their vbds from files, disks and remote storage. Puts the
+ * parts together (DPDK, hypervisor, bridge, uplinks, the two classes of devices), runs the poller, and takes everything down in good order on SIGTERM or SIGINT.
  */
+#include "blkback.h"
 #include "eal.h"
 #include "hv/hv_choose.h"
 #include "netback.h"
@@ -30,7 +31,8 @@ struct backend {
 	struct options opt;
 	bool eal; /* started */
 	struct netback nb;
-	struct devices *devices;
+	struct blkback bb;
+	struct devices *vifs, *vbds; /* vifs reads the store for both */
 	struct uplink *uplink[UPLINKS_MAX];
 	struct poll_fd signals;
 	struct poll_timer patience, closed;
@@ -88,7 +90,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 static void parse_options(int argc, char **argv, struct options *o)
 {
-	static const struct argp argp = {option_table, parse_option, NULL, "sluice-backend -- network back end of Sluice", NULL, NULL, NULL};
+	static const struct argp argp = {option_table, parse_option, NULL, "sluice-backend -- network and block back end of Sluice", NULL, NULL, NULL};
 	const char *dir = getenv("SLUICE_RUN_DIR");
 
 	*o = (struct options){.run_dir = dir && dir[0] ? dir : "/run/sluice", .hypervisor = "auto", .bridge = "bridge0", .core = -1};
@@ -102,7 +104,7 @@ static void all_closed(struct poll_timer *timer)
 {
 	struct backend *be = (struct backend *)((char *)timer - offsetof(struct backend, closed));
 
-	if (devices_closed(be->devices))
+	if (devices_closed(be->vifs) && devices_closed(be->vbds))
 		poller_stop(be->nb.poller);
 	else
 		poller_timer_set(be->nb.poller, timer, 1000);
@@ -128,7 +130,8 @@ static void signal_ready(struct poll_fd *pfd)
 		poller_stop(be->nb.poller);
 		return;
 	}
-	devices_close(be->devices);
+	devices_close(be->vifs);
+	devices_close(be->vbds);
 	be->closed.fire = all_closed;
 	be->patience.fire = patience_over;
 	poller_timer_set(be->nb.poller, &be->closed, 0);
@@ -195,15 +198,28 @@ static int make_netback(struct backend *be)
 	return rc;
 }
 
+static int make_blkback(struct backend *be)
+{
+	int rc;
+
+	be->bb = (struct blkback){.hv = be->nb.hv, .poller = be->nb.poller, .open = blkdev_open};
+	rc = blkback_init(&be->bb);
+	if (rc)
+		backend_error("cannot make the block back end: %s", strerror(-rc));
+	return rc;
+}
+
 static int listen_to_store(struct backend *be)
 {
 	struct netback *nb = &be->nb;
 	int rc = poller_add_fd(nb->poller, &be->signals);
 
 	if (rc == 0)
-		rc = devices_create(nb->hv, nb->poller, &netback_class, nb, &be->devices);
+		rc = devices_create(nb->hv, nb->poller, &netback_class, nb, &be->vifs);
+	if (rc == 0)
+		rc = devices_create_beside(be->vifs, &blkback_class, &be->bb, &be->vbds);
 	if (rc)
-		backend_error("cannot watch backend/vif in XenStore: %s", strerror(-rc));
+		backend_error("cannot watch backend/vif and backend/vbd in XenStore: %s", strerror(-rc));
 	return rc;
 }
 
@@ -225,6 +241,8 @@ static int start(struct backend *be)
 	if (rc == 0)
 		rc = make_netback(be);
 	if (rc == 0)
+		rc = make_blkback(be);
+	if (rc == 0)
 		rc = open_uplinks(be);
 	return rc ? rc : listen_to_store(be);
 }
@@ -234,7 +252,9 @@ static void stop(struct backend *be)
 {
 	struct netback *nb = &be->nb;
 
-	devices_destroy(be->devices);
+	devices_destroy(be->vbds);
+	devices_destroy(be->vifs);
+	blkback_fini(&be->bb);
 	poller_destroy(nb->poller);
 	netback_fini(nb);
 	for (unsigned i = 0; i < be->opt.nr_uplinks; i++)
@@ -255,7 +275,7 @@ int main(int argc, char **argv)
 	parse_options(argc, argv, &be.opt);
 	rc = start(&be);
 	if (rc == 0) {
-		backend_info("serving vifs of %s on %s", be.nb.hv->ops->name, be.opt.bridge);
+		backend_info("serving vbds on %s, and vifs on %s", be.nb.hv->ops->name, be.opt.bridge);
 		poller_run(be.nb.poller);
 	}
 	stop(&be);

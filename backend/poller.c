@@ -14,6 +14,7 @@
 #define SPIN_MIN_US 20u
 #define SPIN_MAX_US 200u
 #define FD_CHECK_US 1000u /* how often a busy loop looks at its file descriptors */
+#define FDS_READY 16      /* looked at in one go */
 #define NAP_MS 2          /* sleep while an uplink has no descriptor to wait for */
 
 struct poller {
@@ -22,6 +23,8 @@ struct poller {
 	void (*flush)(void *ctx);
 	void *flush_ctx;
 	int epoll;
+	struct epoll_event ready[FDS_READY]; /* being dealt with */
+	int nr_ready;
 	bool stop;
 	TAILQ_HEAD(, poll_item) active;
 	TAILQ_HEAD(, poll_timer) timers;
@@ -263,6 +266,9 @@ int poller_add_fd(struct poller *p, struct poll_fd *pfd)
 void poller_remove_fd(struct poller *p, struct poll_fd *pfd)
 {
 	epoll_ctl(p->epoll, EPOLL_CTL_DEL, pfd->fd, NULL);
+	for (int i = 0; i < p->nr_ready; i++)
+		if (p->ready[i].data.ptr == pfd)
+			p->ready[i].data.ptr = &wake_only; /* it may be gone when its turn comes */
 }
 
 int poller_add_uplink(struct poller *p, struct uplink *u)
@@ -288,15 +294,14 @@ static unsigned poll_uplinks(struct poller *p)
 
 static void wait_fds(struct poller *p, int timeout_ms)
 {
-	struct epoll_event ev[16];
-	int n = epoll_wait(p->epoll, ev, 16, timeout_ms);
-
-	for (int i = 0; i < n; i++) {
-		struct poll_fd *pfd = ev[i].data.ptr;
+	p->nr_ready = epoll_wait(p->epoll, p->ready, FDS_READY, timeout_ms);
+	for (int i = 0; i < p->nr_ready; i++) {
+		struct poll_fd *pfd = p->ready[i].data.ptr;
 
 		if (pfd->ready)
 			pfd->ready(pfd);
 	}
+	p->nr_ready = 0;
 	p->next_fds = rte_rdtsc() + FD_CHECK_US * p->tsc_per_us;
 }
 

@@ -47,6 +47,11 @@ int store_read_number(struct hv *hv, const char *dir, const char *key, uint32_t 
 	return rc;
 }
 
+char *store_read_text(struct hv *hv, const char *dir, const char *key)
+{
+	return read_key(hv, dir, key, NULL);
+}
+
 int store_read_number_or(struct hv *hv, const char *dir, const char *key, uint32_t max, uint32_t absent, uint32_t *out)
 {
 	int rc = store_read_number(hv, dir, key, max, out);

@@ -19,6 +19,9 @@ int store_read_number_or(struct hv *hv, const char *dir, const char *key, uint32
 /* A boolean feature: 0 or 1; absent is false. Anything else is -EINVAL. */
 int store_read_flag(struct hv *hv, const char *dir, const char *key, bool *out);
 
+/* The text of `dir`/`key`, malloc'd; NULL and errno when absent. It may hold any bytes but NUL. */
+char *store_read_text(struct hv *hv, const char *dir, const char *key);
+
 /* Does `dir`/`key` hold exactly this text? */
 bool store_is(struct hv *hv, const char *dir, const char *key, const char *text);
 

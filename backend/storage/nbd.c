@@ -3,7 +3,7 @@
  * Storage behind an NBD server: qcow2 by qemu-nbd, Ceph, whatever nbdkit has (docs/storage.md). Opened by blkdev_open.
  *
  * The ios of a lost connection are sent again on the next one: NBD's commands can be repeated. So a server may be restarted, as long as it keeps what it
- * acknowledged. When nothing works for OUTAGE, ios fail with -EIO until it is back; so a guest sees an error instead of a disk that hangs for good.
+ * acknowledged. When nothing works for 30 s, ios fail with -EIO until it is back; so a guest sees an error instead of a disk that hangs for good.
  *
  * An io in one piece of memory goes between the socket and the guest's pages; a scattered one through a bounce buffer, since libnbd has no iovec.
  */
@@ -13,7 +13,6 @@
 #include <string.h>
 
 #define QUEUE 256u
-#define OUTAGE 30000000000ull     /* ns */
 #define CLOSE_TIME 1000000000ull  /* ns for what is under way */
 #define GOODBYE_TIME 200000000ull /* ns for the server to close after us */
 #define TRIM_MAX (1u << 30)       /* a command's length has 32 bits */
@@ -56,6 +55,13 @@ static void release(struct request *r)
 	r->bounce = NULL;
 	r->io = NULL;
 	r->nbd->free[r->nbd->nr_free++] = r;
+}
+
+uint64_t nbd_outage_ns = 30000000000ull;
+
+static unsigned outage_s(void)
+{
+	return (unsigned)(nbd_outage_ns / 1000000000ull);
 }
 
 /* ---- the bounce buffer ---- */
@@ -223,12 +229,12 @@ static void connection_lost(struct nbd *n)
 		n->outage = nbd_link_now();
 	n->worked = false;
 	if (backend_log_allowed(&n->link.limit))
-		backend_info("%s: the NBD server went away with %u ios under way; trying again for %llu s", n->link.uri, count, OUTAGE / 1000000000ull);
+		backend_info("%s: the NBD server went away with %u ios under way; trying again for %u s", n->link.uri, count, outage_s());
 }
 
 static bool out_for_too_long(const struct nbd *n)
 {
-	return n->outage && nbd_link_now() - n->outage >= OUTAGE;
+	return n->outage && nbd_link_now() - n->outage >= nbd_outage_ns;
 }
 
 static void fail_queued(struct nbd *n)
@@ -236,7 +242,7 @@ static void fail_queued(struct nbd *n)
 	struct blkdev_io *io;
 
 	if (n->queued.first && backend_log_allowed(&n->link.limit))
-		backend_error("%s: no NBD server for %llu s: ios fail until it is back; start it again", n->link.uri, OUTAGE / 1000000000ull);
+		backend_error("%s: no NBD server for %u s: ios fail until it is back; start it again", n->link.uri, outage_s());
 	while ((io = io_list_pop(&n->queued)) != NULL)
 		end(n, io, -EIO);
 }
@@ -264,7 +270,7 @@ static void watch(struct nbd *n)
 {
 	bool waits = n->outage && n->queued.first;
 
-	nbd_link_watch(&n->link, n->ended.first != NULL, waits ? n->outage + OUTAGE : 0);
+	nbd_link_watch(&n->link, n->ended.first != NULL, waits ? n->outage + nbd_outage_ns : 0);
 }
 
 static void nbd_submit(struct blkdev *d, struct blkdev_io *io)

@@ -31,6 +31,8 @@ struct nbd_link {
 	struct backend_log_limit limit;
 };
 
+extern uint64_t nbd_outage_ns; /* nbd.c's: after so long without a server ios fail; a test shortens it */
+
 uint64_t nbd_link_now(void); /* ns, monotonic */
 
 /* The first connection; waits for it, BLKDEV_OPEN_MS at most. 0, or -errno and a line in err. */

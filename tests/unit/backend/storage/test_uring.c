@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The io_uring provider where the storage or the memory is not as one would wish: misaligned, short, full, shrunk, gone. */
+#include <backend/storage/storage.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <tests/support/storage_world.h>
+#include <cmocka.h>
+
+#define SIZE (4u << 20)
+
+static char folder[STORAGE_PATH], path[STORAGE_PATH];
+static struct blkdev *dev;
+static uint8_t *memory; /* SIZE bytes and a page */
+static struct blkdev_io ios[300];
+
+static int setup(void **state)
+{
+	char err[STORAGE_ERR];
+
+	(void)state;
+	memory = aligned_alloc(4096, SIZE + 4096);
+	memset(memory, 0, SIZE + 4096);
+	if (scratch_make("/var/tmp", folder) || scratch_file(folder, "disk.img", SIZE, path))
+		return -1;
+	return storage_uring_open(path, false, &dev, err);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	dev->ops->close(dev);
+	scratch_remove(folder);
+	free(memory);
+	return 0;
+}
+
+static void submit(unsigned i, enum blkdev_op op, uint64_t offset, uint64_t len, void *base)
+{
+	struct blkdev_io *io = &ios[i];
+
+	memset(io, 0, offsetof(struct blkdev_io, iov));
+	io->op = op;
+	io->offset = offset;
+	io->len = len;
+	io->niov = 1;
+	io->iov[0] = (struct iovec){.iov_base = base, .iov_len = len};
+	io->result = 12345;
+	dev->ops->submit(dev, io);
+}
+
+static void collect(unsigned count)
+{
+	struct blkdev_io *done[300];
+	struct pollfd p = {.fd = dev->ops->fd(dev), .events = POLLIN};
+
+	while (count) {
+		unsigned n = dev->ops->poll(dev, done, 300);
+
+		assert_true(n <= count);
+		count -= n;
+		if (n == 0)
+			assert_int_equal(poll(&p, 1, 10000), 1);
+	}
+}
+
+static int io_run(enum blkdev_op op, uint64_t offset, uint64_t len, void *base)
+{
+	submit(0, op, offset, len, base);
+	assert_int_equal(dev->ops->kick(dev), 0);
+	collect(1);
+	return ios[0].result;
+}
+
+/* Aligned ios go past the page cache, misaligned ones through it: whatever the order, each sees what the other wrote. */
+static void both_ways_are_coherent(void **state)
+{
+	static const unsigned shifts[] = {0, 512, 8, 0, 1, 0, 512, 512, 0};
+	uint8_t *other = aligned_alloc(4096, 3 * 4096);
+
+	(void)state;
+	for (unsigned round = 0; round < 200; round++) {
+		unsigned w = shifts[round % 9], r = shifts[(round + 4) % 9], sector = round % 3;
+
+		memset(memory + w, (int)round + 1, 4096);
+		assert_int_equal(io_run(BLKDEV_WRITE, 8192 + sector * 512, 4096, memory + w), 0);
+		memset(other, 0, 3 * 4096);
+		assert_int_equal(io_run(BLKDEV_READ, 8192 + sector * 512, 4096, other + r), 0);
+		for (unsigned i = 0; i < 4096; i++)
+			assert_int_equal(other[r + i], (uint8_t)(round + 1));
+	}
+	free(other);
+}
+
+/* The bytes are in the file itself after a flush: another descriptor, past the cache, sees them. */
+static void flush_reaches_the_file(void **state)
+{
+	int fd = open(path, O_RDONLY | O_DIRECT);
+
+	(void)state;
+	if (fd < 0)
+		skip();
+	memset(memory + 8, 0x5c, 4096);
+	assert_int_equal(io_run(BLKDEV_WRITE, 4096, 4096, memory + 8), 0);
+	assert_int_equal(io_run(BLKDEV_FLUSH, 0, 0, NULL), 0);
+	assert_int_equal(pread(fd, memory + 8192, 4096, 4096), 4096);
+	assert_memory_equal(memory + 8, memory + 8192, 4096);
+	close(fd);
+}
+
+/* Somebody cut the file: what is beyond its end is an error, never old or zero bytes with success. */
+static void a_short_file_is_an_error(void **state)
+{
+	(void)state;
+	assert_int_equal(truncate(path, 3 * 4096 + 1024), 0);
+	assert_int_equal(io_run(BLKDEV_READ, 0, 8192, memory), 0);
+	assert_int_equal(io_run(BLKDEV_READ, 8192, 8192, memory), -EIO);
+	assert_int_equal(io_run(BLKDEV_READ, 8192, 8192, memory + 8), -EIO);
+	assert_int_equal(io_run(BLKDEV_READ, 65536, 4096, memory), -EIO);
+	assert_int_equal(io_run(BLKDEV_READ, 8192, 4096, memory), 0);
+}
+
+static void refresh_sees_a_new_size(void **state)
+{
+	(void)state;
+	assert_false(dev->ops->refresh(dev));
+	assert_int_equal(truncate(path, SIZE + 4096 + 100), 0);
+	assert_true(dev->ops->refresh(dev));
+	assert_int_equal(dev->info.size, SIZE + 4096); /* whole sectors */
+	assert_false(dev->ops->refresh(dev));
+	assert_int_equal(io_run(BLKDEV_WRITE, SIZE, 4096, memory), 0);
+	assert_int_equal(truncate(path, SIZE / 2), 0);
+	assert_true(dev->ops->refresh(dev));
+	assert_int_equal(io_run(BLKDEV_READ, SIZE / 2, 4096, memory), -EINVAL);
+}
+
+/* A grant that was taken away under us is one failed io. */
+static void memory_that_is_not_there(void **state)
+{
+	uint8_t *hole = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	(void)state;
+	munmap(hole + 4096, 4096);
+	assert_int_equal(io_run(BLKDEV_READ, 0, 4096, hole + 4096), -EFAULT);
+	assert_int_equal(io_run(BLKDEV_WRITE, 0, 4096, hole + 4096), -EFAULT);
+	assert_int_not_equal(io_run(BLKDEV_READ, 0, 8192, hole), 0);
+	assert_int_equal(io_run(BLKDEV_READ, 0, 4096, hole), 0);
+	munmap(hole, 4096);
+}
+
+/* Linux refuses the doorbell: the ios end with its error, once each, and the device can be closed. */
+static void a_broken_ring_ends_every_io(void **state)
+{
+	struct blkdev_io *done[300];
+	unsigned n;
+
+	(void)state;
+	for (unsigned i = 0; i < 300; i++)
+		submit(i, BLKDEV_READ, 0, 4096, memory);
+	close(dev->ops->fd(dev));
+	assert_int_equal(dev->ops->kick(dev), -EBADF);
+	n = dev->ops->poll(dev, done, 300);
+	while (n < 300) {
+		unsigned more = dev->ops->poll(dev, done + n, 300 - n);
+
+		assert_true(more > 0);
+		n += more;
+	}
+	for (unsigned i = 0; i < 300; i++) {
+		assert_int_equal(ios[i].result, -EBADF);
+		for (unsigned j = 0; j < i; j++)
+			assert_ptr_not_equal(done[i], done[j]);
+	}
+}
+
+/* As blkback would do it on a host whose disk is full: a child, in a mount name space with a file system of 1 MiB. */
+static int full_disk(void)
+{
+	struct blkdev_io *io = &ios[0];
+	char file[STORAGE_PATH], err[STORAGE_ERR];
+
+	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) || mount("none", folder, "tmpfs", 0, "size=1m"))
+		return 77;
+	dev->ops->close(dev);
+	if (scratch_file(folder, "full.img", SIZE, file) || storage_uring_open(file, false, &dev, err))
+		return 1;
+	memset(memory, 1, SIZE);
+	submit(0, BLKDEV_WRITE, 0, 65536, memory);
+	dev->ops->kick(dev);
+	collect(1);
+	if (io->result != 0)
+		return 2;
+	submit(0, BLKDEV_WRITE, 65536, 2 << 20, memory); /* half of it fits: it goes on, and then there is no room */
+	dev->ops->kick(dev);
+	collect(1);
+	if (io->result != -ENOSPC)
+		return 3;
+	submit(0, BLKDEV_READ, 0, 65536, memory + 65536);
+	dev->ops->kick(dev);
+	collect(1);
+	return io->result == 0 && memcmp(memory, memory + 65536, 65536) == 0 ? 0 : 4;
+}
+
+static void a_full_disk(void **state)
+{
+	int status;
+	pid_t pid;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	pid = fork();
+	if (pid == 0)
+		_exit(full_disk());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WEXITSTATUS(status) == 77)
+		skip();
+	assert_int_equal(status, 0);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		CASE(both_ways_are_coherent), CASE(flush_reaches_the_file), CASE(a_short_file_is_an_error), CASE(refresh_sees_a_new_size),
+		CASE(memory_that_is_not_there), CASE(a_broken_ring_ends_every_io), CASE(a_full_disk),
+	};
+
+	return cmocka_run_group_tests_name("storage: uring", tests, NULL, NULL);
+}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * netback: the back end of a vif (xen/io/netif.h). netback_connect.c does the handshake, netback_tx.c carries packets from the guest to the bridge,
- * netback_rx.c from the bridge to the guest. This header is theirs, main.c's and the tests'.
+ * netback_rx.c from the bridge to the guest, netback_ctrl.c serves the control ring. This header is theirs, main.c's and the tests'.
  *
  * Two severities: a bad packet gets an error response and the vif goes on; a broken protocol (indices, chains of slots) fails the device
  * (device_fail), and only that one.
@@ -12,6 +12,8 @@
 #include "device.h"
 #include "grants.h"
 #include "headers.h"
+#include "poller.h"
+#include "static_grants.h"
 #include <bridge/bridge.h>
 #include <bridge/offload.h>
 #include <rings/back_ring.h>
@@ -59,6 +61,8 @@ struct netback {
 	uint32_t waiting_segs, waiting_max; /* mbufs that wait for guests, of all vifs */
 	struct netback_tx_burst *tx;
 	struct netback_rx_burst *rx;
+	struct static_grants_batch *ctrl;
+	uint64_t ctrl_rest_until; /* TSC: no control message is looked at before */
 };
 
 struct netback_stats {
@@ -70,6 +74,7 @@ struct netback_queue {
 	struct poll_item item;
 	struct netback_vif *vif;
 	bool live;   /* connected and not failed */
+	struct static_grants grants;
 	void *tx_page, *rx_page;
 	struct back_ring tx, rx;
 	evtchn_t tx_port, rx_port; /* ours; the same when the guest does not split them */
@@ -86,6 +91,15 @@ struct netback_queue {
 	struct netback_stats stats;
 };
 
+/* The control ring; page is NULL for a guest that has none. */
+struct netback_ctrl {
+	struct poll_item item; /* first */
+	void *page;
+	struct back_ring ring;
+	evtchn_t port;
+	struct net_ctrl_hash hash;
+};
+
 struct netback_vif {
 	struct bridge_port port;
 	struct netback *nb;
@@ -95,6 +109,7 @@ struct netback_vif {
 	/* what the guest takes from us */
 	bool sg, gso4, gso6, csum4, csum6;
 	struct netback_queue queue[NETBACK_QUEUES];
+	struct netback_ctrl ctrl;
 };
 
 extern const struct device_class netback_class; /* ctx is a struct netback */
@@ -117,6 +132,11 @@ bool netback_rx_arm(struct netback_queue *q);
 void netback_rx_init(struct netback_queue *q);
 /* Frees what waits. */
 void netback_rx_fini(struct netback_queue *q);
+
+/* netback_ctrl.c: after the queues are connected. -errno: then the vif has no control ring, and nothing stays behind. */
+int netback_ctrl_connect(struct netback_vif *vif, gref_t gref, evtchn_t remote);
+/* Ends the static grants of all queues too; fine without a control ring. */
+void netback_ctrl_disconnect(struct netback_vif *vif);
 
 /* The queue's guest broke the protocol: no further burst, the device fails soon. */
 void netback_queue_broken(struct netback_queue *q, const char *why);

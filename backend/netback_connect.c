@@ -50,6 +50,7 @@ static const struct {
 	{"feature-rx-copy", 1},
 	{"feature-rx-flip", 0},
 	{"feature-split-event-channels", 1},
+	{"feature-ctrl-ring", 1},
 	{"multi-queue-max-queues", NETBACK_QUEUES},
 };
 
@@ -65,8 +66,8 @@ static int vif_advertise(struct device *dev, hv_txn_t t)
 /* ---- what the guest wrote ---- */
 
 struct front_keys {
-	uint32_t tx_gref, rx_gref, tx_port, rx_port;
-	bool split;
+	uint32_t tx_gref, rx_gref, ctrl_gref, tx_port, rx_port, ctrl_port;
+	bool split, ctrl;
 	bool no_csum, csum6, sg, gso4, gso6;
 };
 
@@ -99,6 +100,17 @@ static int read_features(struct device *dev, struct front_keys *k)
 	return rc;
 }
 
+/* Both keys or none. */
+static int read_ctrl(struct device *dev, struct front_keys *k)
+{
+	int rc = store_read_number(dev->hv, dev->front, "ctrl-ring-ref", GREF_MAX, &k->ctrl_gref);
+
+	k->ctrl = rc == 0;
+	if (rc)
+		return rc == -ENOENT ? 0 : rc;
+	return store_read_number(dev->hv, dev->front, "event-channel-ctrl", PORT_MAX, &k->ctrl_port);
+}
+
 static int read_front(struct device *dev, struct front_keys *k, const char **why)
 {
 	uint32_t queues;
@@ -121,6 +133,10 @@ static int read_front(struct device *dev, struct front_keys *k, const char **why
 		return rc;
 	*why = "event-channel (or -tx and -rx) is not a port";
 	rc = read_ports(dev, k);
+	if (rc)
+		return rc;
+	*why = "ctrl-ring-ref is not a grant reference, or event-channel-ctrl not a port";
+	rc = read_ctrl(dev, k);
 	if (rc)
 		return rc;
 	*why = "a feature key is neither 0 nor 1";
@@ -275,9 +291,13 @@ static int vif_connect(struct device *dev, const char **why)
 		return rc;
 	*why = "the bridge has no port left";
 	rc = bridge_add_port(vif->nb->bridge, &vif->port);
-	if (rc)
+	if (rc) {
 		queue_disconnect(&vif->queue[0]);
-	return rc;
+		return rc;
+	}
+	if (k.ctrl && netback_ctrl_connect(vif, k.ctrl_gref, k.ctrl_port) && backend_log_allowed(&dev->limit))
+		backend_error("%s: no control ring: ctrl-ring-ref cannot be mapped or event-channel-ctrl bound; packets are copied", dev->name);
+	return 0;
 }
 
 static void vif_disconnect(struct device *dev)
@@ -285,6 +305,7 @@ static void vif_disconnect(struct device *dev)
 	struct netback_vif *vif = dev->priv;
 
 	bridge_remove_port(&vif->port);
+	netback_ctrl_disconnect(vif);
 	queue_disconnect(&vif->queue[0]);
 }
 
@@ -315,7 +336,8 @@ int netback_init(struct netback *nb)
 	nb->waiting_max = nb->pool->size / 2;
 	nb->tx = calloc(1, sizeof(*nb->tx));
 	nb->rx = calloc(1, sizeof(*nb->rx));
-	if (nb->tx && nb->rx)
+	nb->ctrl = calloc(1, sizeof(*nb->ctrl));
+	if (nb->tx && nb->rx && nb->ctrl)
 		return 0;
 	netback_fini(nb);
 	return -ENOMEM;
@@ -325,6 +347,8 @@ void netback_fini(struct netback *nb)
 {
 	free(nb->tx);
 	free(nb->rx);
+	free(nb->ctrl);
 	nb->tx = NULL;
 	nb->rx = NULL;
+	nb->ctrl = NULL;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Bridge to guest. Packets are made fit for what the guest negotiated, wait in a small queue, and go out in bursts: rx requests are read, each once;
- * all bytes go to the guest's pages in one batch of grant copies; then the responses, one index and at most one event.
+ * their bytes go to the guest's pages, static grants or one batch of grant copies; then the responses, one index and at most one event.
  * Packets may be shared with other ports: they are only read.
  *
  * A guest without room: a few packets wait (NETBACK_WAIT_*, and a share for all vifs together), for NETBACK_STALL_US at most; then all are dropped, and
@@ -110,8 +110,14 @@ static void copy_run(struct netback_queue *q, struct netback_rx_burst *b, struct
 		const struct net_frag *f = &c->p->frags[c->frag];
 		uint16_t part = (uint16_t)RTE_MIN(n, (uint32_t)f->len - c->done);
 
-		b->slot_of_op[b->copies.n] = (uint16_t)(c->first_slot + net_packet_slot_of(c->p, c->frag));
-		copy_batch_out(&b->copies, q->vif->domid, f->gref, f->offset + c->done, src, part);
+		uint8_t *page = static_grants_write(&q->grants, f->gref);
+
+		if (page) {
+			shm_copy_bulk(page + f->offset + c->done, src, part);
+		} else {
+			b->slot_of_op[b->copies.n] = (uint16_t)(c->first_slot + net_packet_slot_of(c->p, c->frag));
+			copy_batch_out(&b->copies, q->vif->domid, f->gref, (uint16_t)(f->offset + c->done), src, part);
+		}
 		src += part;
 		n -= part;
 		c->done += part;

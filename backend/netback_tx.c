@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Guest to bridge. One burst: slots are copied into the queue's private window, each once; parsed into checked packets; all their bytes fetched in one
- * batch of grant copies; answered; handed to the bridge. Called by the poller through netback_connect.c.
+ * Guest to bridge. One burst: slots are copied into the queue's private window, each once; parsed into checked packets; their bytes fetched, from static
+ * grants where they lie and else in one batch of grant copies; answered; handed to the bridge. Called by the poller through netback_connect.c.
  */
 #include "netback.h"
 #include <errno.h>
@@ -28,7 +28,18 @@ static int fill_window(struct netback_queue *q)
 	return n < (unsigned)pending;
 }
 
-/* An mbuf chain of p's size whose bytes will come from the fragments, one copy after the other. NULL when the pool is empty. */
+/* n bytes of a fragment, from `offset` of its page on: now from a static grant, or in the batch. */
+static void fetch(struct netback_queue *q, struct copy_batch *copies, gref_t gref, uint16_t offset, void *dst, uint16_t n)
+{
+	const uint8_t *page = static_grants_read(&q->grants, gref);
+
+	if (page)
+		shm_copy_bulk(dst, page + offset, n);
+	else
+		copy_batch_in(copies, q->vif->domid, gref, offset, dst, n);
+}
+
+/* An mbuf chain of p's size whose bytes come from the fragments, one copy after the other. NULL when the pool is empty. */
 static struct rte_mbuf *gather(struct netback_queue *q, struct copy_batch *copies, const struct net_packet *p)
 {
 	struct rte_mbuf *head = rte_pktmbuf_alloc(q->vif->nb->pool), *tail = head;
@@ -49,8 +60,7 @@ static struct rte_mbuf *gather(struct netback_queue *q, struct copy_batch *copie
 				head->nb_segs++;
 				continue;
 			}
-			copy_batch_in(copies, q->vif->domid, f->gref, f->offset + done,
-				      rte_pktmbuf_mtod_offset(tail, void *, tail->data_len), n);
+			fetch(q, copies, f->gref, (uint16_t)(f->offset + done), rte_pktmbuf_mtod_offset(tail, void *, tail->data_len), n);
 			tail->data_len += n;
 			done += n;
 		}

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+bool fake_guest_static;
+
 static void write_as(struct hv *hv, domid_t domid, const char *value, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 static void write_as(struct hv *hv, domid_t domid, const char *value, const char *fmt, ...)
@@ -65,13 +67,74 @@ void fake_guest_init(struct fake_guest *g, struct hv *hv, domid_t domid, unsigne
 	g->rx_page = hv_fake_pages_alloc(hv, domid, 1);
 	g->tx_buffers = hv_fake_pages_alloc(hv, domid, FAKE_GUEST_BUFFERS);
 	g->rx_buffers = hv_fake_pages_alloc(hv, domid, FAKE_GUEST_BUFFERS);
-	assert_non_null(g->rx_buffers);
+	g->ctrl = fake_guest_static;
+	g->ctrl_page = hv_fake_pages_alloc(hv, domid, 1);
+	g->lists = hv_fake_pages_alloc(hv, domid, FAKE_GUEST_LISTS);
+	assert_non_null(g->lists);
 	for (unsigned i = 0; i < FAKE_GUEST_BUFFERS; i++) {
 		size_t at = (size_t)i * SLUICE_PAGE_SIZE;
 
 		assert_int_equal(hv_fake_grant(hv, domid, 0, g->tx_buffers + at, true, &g->tx_gref[i]), 0);
 		assert_int_equal(hv_fake_grant(hv, domid, 0, g->rx_buffers + at, false, &g->rx_gref[i]), 0);
 	}
+}
+
+/* Few entries in each message: a bad one among them refuses them all. */
+static void add_buffers(struct fake_guest *g)
+{
+	const unsigned each = 2 * FAKE_GUEST_BUFFERS / FAKE_GUEST_LISTS;
+
+	for (unsigned i = 0; i < FAKE_GUEST_LISTS; i++) {
+		bool tx = i < FAKE_GUEST_LISTS / 2;
+		struct xen_netif_gref *list = fake_guest_list(g, i);
+
+		for (unsigned k = 0; k < each; k++) {
+			unsigned at = (i * each + k) % FAKE_GUEST_BUFFERS;
+
+			list[k] = (struct xen_netif_gref){.ref = tx ? g->tx_gref[at] : g->rx_gref[at],
+							  .flags = tx ? XEN_NETIF_CTRLF_GREF_readonly : 0};
+		}
+		fake_guest_ctrl_put(g, XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING, 0, g->list_gref[i], each);
+	}
+	front_ring_push(&g->ctrl_ring);
+}
+
+static void ctrl_ring(struct fake_guest *g)
+{
+	assert_int_equal(hv_fake_grant(g->hv, g->domid, 0, g->ctrl_page, false, &g->ctrl_ring_gref), 0);
+	for (unsigned i = 0; i < FAKE_GUEST_LISTS; i++)
+		assert_int_equal(hv_fake_grant(g->hv, g->domid, 0, fake_guest_list(g, i), false, &g->list_gref[i]), 0);
+	assert_int_equal(hv_fake_evtchn_alloc(g->hv, g->domid, 0, &g->ctrl_port), 0);
+	front_ring_init(&g->ctrl_ring, g->ctrl_page, 1, sizeof(net_ctrl_slot));
+	if (fake_guest_static)
+		add_buffers(g);
+}
+
+struct xen_netif_gref *fake_guest_list(struct fake_guest *g, unsigned i)
+{
+	return (struct xen_netif_gref *)(g->lists + (size_t)i * SLUICE_PAGE_SIZE);
+}
+
+void fake_guest_ctrl_put(struct fake_guest *g, uint16_t type, uint32_t d0, uint32_t d1, uint32_t d2)
+{
+	struct xen_netif_ctrl_request req = {.id = (uint16_t)(g->ctrl_ring.req_prod + 7), .type = type, .data = {d0, d1, d2}};
+
+	front_ring_put(&g->ctrl_ring, &req, sizeof(req));
+}
+
+void fake_guest_ctrl_push(struct fake_guest *g)
+{
+	if (front_ring_push(&g->ctrl_ring))
+		hv_fake_evtchn_send(g->hv, g->domid, g->ctrl_port);
+}
+
+bool fake_guest_ctrl_take(struct fake_guest *g, struct xen_netif_ctrl_response *rsp)
+{
+	if (front_ring_arm(&g->ctrl_ring) <= 0)
+		return false;
+	front_ring_read(&g->ctrl_ring, 0, rsp, sizeof(*rsp));
+	front_ring_consume(&g->ctrl_ring, 1);
+	return true;
 }
 
 void fake_guest_rings(struct fake_guest *g)
@@ -85,6 +148,8 @@ void fake_guest_rings(struct fake_guest *g)
 	front_ring_init(&g->tx, g->tx_page, 1, sizeof(net_tx_slot));
 	front_ring_init(&g->rx, g->rx_page, 1, sizeof(net_rx_slot));
 	g->next_tx = 0;
+	if (g->ctrl)
+		ctrl_ring(g);
 	fake_guest_post(g, FAKE_GUEST_BUFFERS);
 }
 
@@ -111,6 +176,10 @@ void fake_guest_keys(struct fake_guest *g)
 	} else {
 		fake_guest_number(g, "event-channel", g->tx_port);
 	}
+	if (g->ctrl) {
+		fake_guest_number(g, "ctrl-ring-ref", g->ctrl_ring_gref);
+		fake_guest_number(g, "event-channel-ctrl", g->ctrl_port);
+	}
 	fake_guest_number(g, "request-rx-copy", 1);
 	fake_guest_number(g, "feature-rx-notify", 1);
 	fake_guest_number(g, "feature-sg", !g->no_sg);
@@ -136,6 +205,16 @@ void fake_guest_disconnect(struct fake_guest *g)
 {
 	assert_int_equal(hv_fake_grant_end(g->hv, g->domid, g->tx_ring_gref), 0);
 	assert_int_equal(hv_fake_grant_end(g->hv, g->domid, g->rx_ring_gref), 0);
+	for (unsigned i = 0; g->ctrl && i < FAKE_GUEST_LISTS; i++)
+		assert_int_equal(hv_fake_grant_end(g->hv, g->domid, g->list_gref[i]), 0);
+	if (g->ctrl) {
+		assert_int_equal(hv_fake_grant_end(g->hv, g->domid, g->ctrl_ring_gref), 0);
+		for (unsigned i = 0; i < FAKE_GUEST_BUFFERS; i++) {
+			assert_int_equal(hv_fake_grant_busy(g->hv, g->domid, g->tx_gref[i]), 0);
+			assert_int_equal(hv_fake_grant_busy(g->hv, g->domid, g->rx_gref[i]), 0);
+		}
+		hv_fake_evtchn_close(g->hv, g->domid, g->ctrl_port);
+	}
 	hv_fake_evtchn_close(g->hv, g->domid, g->tx_port);
 	if (g->split)
 		hv_fake_evtchn_close(g->hv, g->domid, g->rx_port);

@@ -8,9 +8,15 @@
 
 #include <backend/hv/hv_fake.h>
 #include <rings/front_ring.h>
+#include <rings/net_ctrl.h>
 #include <rings/net_slots.h>
 
 #define FAKE_GUEST_BUFFERS 256u
+
+/* Guests offer a control ring and add all their buffers as static grants when they connect. Set before world_create; kept by all guests of a process. */
+extern bool fake_guest_static;
+
+#define FAKE_GUEST_LISTS 64u /* ADD messages of so many at most; each list has its page */
 
 struct fake_guest {
 	struct hv *hv;
@@ -26,6 +32,14 @@ struct fake_guest {
 	uint8_t *tx_buffers, *rx_buffers;
 	gref_t tx_gref[FAKE_GUEST_BUFFERS], rx_gref[FAKE_GUEST_BUFFERS];
 	unsigned next_tx; /* next tx buffer to use */
+	/* the control ring, when it has one */
+	bool ctrl;
+	void *ctrl_page;
+	gref_t ctrl_ring_gref;
+	evtchn_t ctrl_port;
+	struct front_ring ctrl_ring;
+	uint8_t *lists; /* pages for messages, all granted */
+	gref_t list_gref[FAKE_GUEST_LISTS];
 	/* what came back */
 	unsigned tx_ok, tx_errors;
 };
@@ -39,6 +53,13 @@ void fake_guest_init(struct fake_guest *g, struct hv *hv, domid_t domid, unsigne
 
 /* Fresh rings, granted, with event channels; posts every rx buffer. */
 void fake_guest_rings(struct fake_guest *g);
+/* Put one message on the control ring; publish with fake_guest_ctrl_push. */
+void fake_guest_ctrl_put(struct fake_guest *g, uint16_t type, uint32_t d0, uint32_t d1, uint32_t d2);
+void fake_guest_ctrl_push(struct fake_guest *g);
+/* The next answer, taken; false when there is none. */
+bool fake_guest_ctrl_take(struct fake_guest *g, struct xen_netif_ctrl_response *rsp);
+/* Page i for lists. */
+struct xen_netif_gref *fake_guest_list(struct fake_guest *g, unsigned i);
 /* Write one key below device/vif/<devid>. */
 void fake_guest_key(struct fake_guest *g, const char *key, const char *value);
 void fake_guest_number(struct fake_guest *g, const char *key, unsigned value);

@@ -80,10 +80,28 @@ void world_run_ms(struct world *w, unsigned ms)
 	while (rte_rdtsc() < end);
 }
 
+#define WORLD_DOMAINS 16u
+
+/* Does a control message wait? They are served with pauses. */
+static bool ctrl_busy(struct world *w)
+{
+	for (domid_t domid = 1; domid < WORLD_DOMAINS; domid++) {
+		struct device *dev = devices_find(w->devices, domid, 0);
+		struct netback_vif *vif = dev ? dev->priv : NULL;
+
+		if (vif && vif->ctrl.page && vif->queue[0].live && back_ring_pending(&vif->ctrl.ring) > 0)
+			return true;
+	}
+	return false;
+}
+
 /* The poller looks at the store every millisecond; a handshake takes a few looks. */
 void world_settle(struct world *w)
 {
-	world_run_ms(w, 5);
+	for (unsigned i = 0; i < 5; i++)
+		world_run_ms(w, 1); /* one by one: each has its look, however long this thread was not on its core */
+	for (unsigned i = 0; i < 2000 && ctrl_busy(w); i++)
+		world_run_ms(w, 1);
 }
 
 void world_add_guest(struct world *w, struct fake_guest *g, domid_t domid)

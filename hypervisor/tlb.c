@@ -5,6 +5,10 @@
  *
  * A table does not know where it is mapped. An L1 table remembers the 2 MiB that a fill last reached it at and in which epoch: with one
  * such place a changed entry costs the flush of one page, with several the flush of everything, which begins a new epoch.
+ *
+ * hv_lock is not held while the engine works: the guest's process may have to wait for its pCPU, and to forget everything can take some ms.
+ * Nothing changes meanwhile that matters here: the tables are only changed by the vCPU's own thread, which is here, and what they name
+ * stays (a frame of the domain's is counted, a granted one pinned).
  */
 #include <errno.h>
 
@@ -78,10 +82,12 @@ void tlb_sync(struct vcpu *v)
 
 	if (!m->flush_everything && !n)
 		return;
+	hv_lock_release();
 	if (v->ev && m->flush_everything)
 		rc = v->engine->flush_all(v->ev);
 	for (unsigned i = 0; v->ev && i < n && !rc; i++)
 		rc = v->engine->flush(v->ev, m->range[i].va, m->range[i].n);
+	hv_lock_acquire();
 	m->flush_everything = false;
 	m->nr_ranges = 0;
 	if (rc)
@@ -108,16 +114,26 @@ static struct run widen(const struct mmu_walk *w, gva_t va)
 	return (struct run){ va - ((gva_t)(w->l1_index - first) << SLUICE_PAGE_SHIFT), w->mfn - (w->l1_index - first), past - first };
 }
 
+static int engine_map(struct vcpu *v, const struct run *r, unsigned prot)
+{
+	int rc;
+
+	hv_lock_release();
+	rc = v->engine->map(v->ev, r->va, r->mfn, r->n, prot);
+	hv_lock_acquire();
+	return rc;
+}
+
 static int map_run(struct vcpu *v, const struct mmu_walk *w, gva_t va)
 {
 	unsigned prot = (w->write ? ENGINE_PROT_WRITE : 0) | (w->exec ? ENGINE_PROT_EXEC : 0);
 	struct run r = widen(w, va);
-	int rc = v->engine->map(v->ev, r.va, r.mfn, r.n, prot);
+	int rc = engine_map(v, &r, prot);
 
 	if (rc == -ENOMEM) { /* no room for one more mapping: start afresh */
 		tlb_flush_all(v);
 		tlb_sync(v);
-		rc = v->engine->map(v->ev, r.va, r.mfn, r.n, prot);
+		rc = engine_map(v, &r, prot);
 	}
 	l1_seen_at(v, w->l1_mfn, va); /* also when it failed: part of it may be there */
 	return rc;

@@ -17,6 +17,7 @@ void fake_machine_start(unsigned mib)
 	assert_int_equal(time_init(), 0);
 	assert_int_equal(machine_init((uint64_t)mib << 20), 0);
 	frames_at_start = machine_free_frames();
+	hv_lock_acquire();
 }
 
 void fake_machine_stop(void)
@@ -30,6 +31,7 @@ void fake_machine_stop(void)
 		kept += !!(page_of(mfn)->flags & PAGE_XENHEAP);
 	assert_int_equal(machine_free_frames() + kept, frames_at_start);
 	machine_fini();
+	hv_lock_release();
 }
 
 static void write_tables(struct domain *d)
@@ -100,10 +102,18 @@ static void forget(struct fake_engine *e, gva_t va, size_t n)
 	}
 }
 
+/* A real engine may have to wait: the others must not. */
+static void expect_unlocked(void)
+{
+	assert_int_equal(pthread_mutex_trylock(&hv_lock), 0);
+	pthread_mutex_unlock(&hv_lock);
+}
+
 static int engine_map(struct engine_vcpu *v, gva_t va, mfn_t mfn, size_t n, unsigned prot)
 {
 	struct fake_engine *e = (struct fake_engine *)v;
 
+	expect_unlocked();
 	e->maps++;
 	if (e->fail_maps) {
 		e->fail_maps--;
@@ -121,6 +131,7 @@ static int engine_flush(struct engine_vcpu *v, gva_t va, size_t n)
 {
 	struct fake_engine *e = (struct fake_engine *)v;
 
+	expect_unlocked();
 	e->flushes++;
 	if (e->fail_flush)
 		return e->fail_flush;
@@ -132,6 +143,7 @@ static int engine_flush_all(struct engine_vcpu *v)
 {
 	struct fake_engine *e = (struct fake_engine *)v;
 
+	expect_unlocked();
 	e->flush_alls++;
 	e->nr = 0;
 	return 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * For tests of the hypervisor's core: machine memory, guests that exist but do not run, an engine that only remembers what it was told to
- * map, and an auditor that counts everything again from the page tables. Callers need not hold hv_lock: there is one thread.
+ * map, and an auditor that counts everything again from the page tables. The caller holds hv_lock from
+ * fake_machine_start to fake_machine_stop, as those who call the code under test do.
  *
  * A fake guest has the first 512 of its pages mapped at FAKE_VA; its tables are the last four of them, mapped read-only.
  */

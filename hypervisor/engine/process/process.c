@@ -198,6 +198,8 @@ static int process_map(struct engine_vcpu *v, gva_t va, mfn_t mfn, size_t n, uns
 
 	if (!n || !mappable(va, n))
 		return -EINVAL;
+	if (v->mappings++ >= CAGE_MAPPINGS)
+		return -ENOMEM;
 	rc = inject(v, SYS_mmap, va, n << SLUICE_PAGE_SHIFT, p, MAP_SHARED | MAP_FIXED, CAGE_MACHINE_FD, mfn << SLUICE_PAGE_SHIFT);
 	if (rc == (long)va)
 		return 0;
@@ -216,6 +218,7 @@ static int process_flush(struct engine_vcpu *v, gva_t va, size_t n)
 
 static int process_flush_all(struct engine_vcpu *v)
 {
+	v->mappings = 0;
 	return process_flush(v, 0, CAGE_LAUNCHER >> SLUICE_PAGE_SHIFT);
 }
 

@@ -16,6 +16,7 @@
 #define CAGE_MACHINE_FD 3                /* machine memory in the guest's process: its only descriptor */
 #define CAGE_CS 0x33                     /* Linux's 64-bit user segments */
 #define CAGE_SS 0x2b
+#define CAGE_MAPPINGS 8192u              /* most since everything was forgotten: each may cost Linux two pages of tables (64 MiB in all) */
 #define CAGE_UID 65534                   /* nobody, nogroup */
 
 struct engine_vcpu {
@@ -25,6 +26,7 @@ struct engine_vcpu {
 	bool reaped;
 	bool running;                    /* inside run: a kick must interrupt it (atomic) */
 	bool kicked;                     /* the next run returns at once (atomic) */
+	unsigned mappings;               /* made since everything was forgotten */
 	struct user_regs_struct child;   /* what the stopped process has in its registers */
 };
 

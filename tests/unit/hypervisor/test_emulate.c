@@ -248,7 +248,9 @@ static void a_stale_entry_is_refreshed(void **state)
 {
 	(void)state;
 	CODE(0x48, 0x89, 0x07);
+	hv_lock_release(); /* engines are called without it */
 	assert_int_equal(engine.map(v->ev, fake_va(DATA_PAGE), fake_frame(d, DATA_PAGE), 1, 0), 0);
+	hv_lock_acquire();
 	fault(14, fake_va(DATA_PAGE), false);
 	assert_int_equal(v->regs.user.rip, RIP);
 	assert_true(fake_engine_at(d, fake_va(DATA_PAGE))->prot & ENGINE_PROT_WRITE);

@@ -87,9 +87,7 @@ static void test_first_form(void **state)
 {
 	struct domain *d = *state;
 
-	hv_lock_acquire(); /* yield lets go of it */
 	assert_int_equal(do_sched_op_compat(&d->vcpu[0], SCHEDOP_yield, 0), 0);
-	hv_lock_release();
 	assert_int_equal(do_sched_op_compat(&d->vcpu[0], SCHEDOP_poll, 0), -ENOSYS);
 	assert_int_equal(do_sched_op_compat(&d->vcpu[0], SCHEDOP_shutdown, SHUTDOWN_crash), 0);
 	assert_int_equal(d->shutdown_reason, SHUTDOWN_crash);

@@ -124,6 +124,7 @@ static int setup(void **state)
 	v->regs.user = (struct cpu_user_regs){ .rip = fake_va(CODE_PAGE), .rsp = fake_va(STACK_PAGE) + 0x800, .rflags = 0x202 };
 	v->event_callback = CALLBACK;
 	v->info->evtchn_upcall_mask = 0;
+	hv_lock_release();
 	return 0;
 }
 
@@ -132,7 +133,6 @@ static int teardown(void **state)
 	(void)state;
 	hv_lock_acquire();
 	fake_machine_stop(); /* domain_destroy stops the thread */
-	hv_lock_release();
 	return 0;
 }
 

@@ -78,15 +78,17 @@ bool evtchn_upcall_due(const struct vcpu *v)
 
 /* ---- ends come and go ---- */
 
-/* The other end of a channel, of the domain that is left, waits for somebody to bind again. */
-static void other_end_unbind(domid_t owner, evtchn_t port, domid_t gone)
+/* The other end of a channel, of the domain that is left, waits for somebody to bind again. It may have been closed and used anew while
+ * `gone` was dying: then it is none of ours any more. */
+static void other_end_unbind(const struct port *was, domid_t gone, evtchn_t gone_port)
 {
-	struct domain *d = domain_find(owner);
+	struct domain *d = was->remote ? domain_find(was->remote) : NULL;
+	struct port *p = d ? evtchn_port(d, was->remote_port) : NULL;
 
-	if (owner == 0)
-		evtchn_dom0_closed(port);
-	else if (d && evtchn_port(d, port))
-		d->evtchn->port[port] = (struct port){.state = PORT_UNBOUND, .remote = gone};
+	if (was->remote == 0)
+		evtchn_dom0_closed(was->remote_port);
+	else if (p && p->state == PORT_INTERDOMAIN && p->remote == gone && p->remote_port == gone_port)
+		*p = (struct port){.state = PORT_UNBOUND, .remote = gone};
 }
 
 static void port_close(struct domain *d, evtchn_t port)
@@ -100,7 +102,7 @@ static void port_close(struct domain *d, evtchn_t port)
 	if (was.state == PORT_VIRQ)
 		d->evtchn->virq[was.virq] = 0;
 	else if (was.state == PORT_INTERDOMAIN)
-		other_end_unbind(was.remote, was.remote_port, d->domid);
+		other_end_unbind(&was, d->domid, port);
 }
 
 static void close_all(struct domain *d)

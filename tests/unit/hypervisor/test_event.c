@@ -194,6 +194,26 @@ static void test_loopback(void **state)
 	assert_int_equal(status(a, op.remote_port), EVTCHNSTAT_unbound);
 }
 
+/* While a domain ends, its peers close their ends and use the ports anew: its own closing must not touch those. */
+static void test_port_used_anew_while_the_old_peer_dies(void **state)
+{
+	struct evtchn_bind_interdomain op = {.remote_dom = DOMID_SELF};
+	evtchn_t pa, pb;
+
+	(void)state;
+	connect(&pa, &pb);
+	b->run = DOMAIN_DYING;
+	assert_int_equal(close_port(a, pa), 0);
+	op.remote_port = offer(a, DOMID_SELF);
+	assert_int_equal(op.remote_port, pa);
+	assert_int_equal(call(a, EVTCHNOP_bind_interdomain, &op, sizeof(op)), 0);
+	domain_destroy(b);
+	assert_int_equal(status(a, pa), EVTCHNSTAT_interdomain);
+	clear(a);
+	assert_int_equal(send(a, op.local_port), 0);
+	assert_true(pending(a, pa));
+}
+
 static void test_close_unbinds_the_other_end(void **state)
 {
 	evtchn_t pa, pb;
@@ -446,6 +466,7 @@ int main(void)
 		TEST(test_a_blocked_vcpu_wakes),
 		TEST(test_bind_refuses_what_is_not_offered),
 		TEST(test_loopback),
+		TEST(test_port_used_anew_while_the_old_peer_dies),
 		TEST(test_close_unbinds_the_other_end),
 		TEST(test_virq_and_ipi),
 		TEST(test_what_a_guest_may_not),

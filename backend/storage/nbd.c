@@ -33,6 +33,7 @@ struct nbd {
 	struct io_list queued, ended;
 	uint64_t outage; /* when it began; 0: none */
 	bool worked;     /* the server answered since it was last looked at */
+	bool failing;    /* the outage is one of errors, and the log knows */
 	unsigned nr_free;
 	struct request *free[QUEUE];
 	struct request requests[QUEUE];
@@ -241,8 +242,10 @@ static void fail_queued(struct nbd *n)
 {
 	struct blkdev_io *io;
 
-	if (n->queued.first && backend_log_allowed(&n->link.limit))
+	if (n->queued.first && !n->failing) {
+		n->failing = true;
 		backend_error("%s: no NBD server for %u s: ios fail until it is back; start it again", n->link.uri, outage_s());
+	}
 	while ((io = io_list_pop(&n->queued)) != NULL)
 		end(n, io, -EIO);
 }
@@ -256,6 +259,7 @@ static void look_at_outage(struct nbd *n)
 		return;
 	if (n->worked || (n->link.state == NBD_LINK_UP && idle && !n->link.lost)) {
 		n->outage = 0;
+		n->failing = false;
 		nbd_link_works(&n->link);
 		if (backend_log_allowed(&n->link.limit))
 			backend_info("%s: the NBD server is back", n->link.uri);

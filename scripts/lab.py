@@ -93,28 +93,52 @@ def wait_for(what, seconds, condition, every=0.005):
         time.sleep(every)
 
 
+VT100 = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|[()][A-Z0-9]|[=>78])")
+
+
 class Console:
-    """A guest's console: lines in, lines out."""
+    """A guest's console: lines in; lines out, and all of it as one text without a terminal's control sequences."""
 
     def __init__(self, lab, name):
         self.name = name
         self.lines = []
+        self._raw = ""
         self.changed = threading.Condition()
         self.process = subprocess.Popen([lab.program("sluice"), "--run-dir", lab.run_dir, "console", name],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self):
-        for line in self.process.stdout:
+        rest = ""
+        while chunk := os.read(self.process.stdout.fileno(), 65536):
+            chunk = chunk.decode(errors="replace")
+            *lines, rest = (rest + chunk).split("\n")
             with self.changed:
-                self.lines.append(line.decode(errors="replace").rstrip("\r\n"))
+                self._raw += chunk
+                self.lines += [line.rstrip("\r") for line in lines]
                 self.changed.notify_all()
         with self.changed:
+            self.lines += [rest] if rest else []
             self.changed.notify_all()
+
+    def text(self):
+        """Everything so far, also a line that has not ended yet."""
+        return VT100.sub("", self._raw).replace("\r", "")
 
     def type(self, line):
         self.process.stdin.write(line.encode() + b"\n")
         self.process.stdin.flush()
+
+    def see(self, pattern, seconds, start=0):
+        """The match of pattern in text() from character `start` on, lines that have not ended included."""
+        end = time.monotonic() + seconds
+        with self.changed:
+            while not (found := re.compile(pattern, re.M).search(self.text(), start)):
+                left = end - time.monotonic()
+                if left <= 0:
+                    raise LabError(f"console of {self.name}: no '{pattern}' within {seconds} s in: {self.text()[start:][-300:]!r}")
+                self.changed.wait(left)
+        return found
 
     def expect(self, pattern, seconds, start=0):
         """The match of the first line from number `start` on that pattern finds."""
@@ -232,13 +256,18 @@ class Lab:
     def sluice(self, *words, check=True):
         return command(self.program("sluice"), "--run-dir", self.run_dir, *words, check=check)
 
-    def create(self, name, ip, mac, memory=32, extra="", vif=True):
-        """Boot our guest kernel; the wall-clock time at which the create was asked for."""
+    def configure(self, name, kernel, **keys):
+        """A configuration file: its path. Lists are lists of strings, all else is a number or a string."""
         path = os.path.join(self.scratch, name + ".cfg")
         with open(path, "w") as cfg:
-            cfg.write(f'name = "{name}"\nkernel = "{GUEST_ELF}"\nmemory = {memory}\nextra = "ip={ip}/24 {extra}"\n')
-            if vif:
-                cfg.write(f"vif = [ 'mac={mac},bridge=xenbr0' ]\n")
+            for key, value in {"name": name, "kernel": kernel, **keys}.items():
+                cfg.write(f"{key} = {json.dumps(value)}\n")
+        return path
+
+    def create(self, name, ip, mac, memory=32, extra="", vif=True, disks=()):
+        """Boot our guest kernel; the wall-clock time at which the create was asked for."""
+        path = self.configure(name, GUEST_ELF, memory=memory, extra=f"ip={ip}/24 {extra}", disk=list(disks),
+                              vif=[f"mac={mac},bridge=xenbr0"] if vif else [])
         asked = time.time()
         self.sluice("create", path)
         return asked

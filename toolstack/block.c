@@ -11,6 +11,10 @@ static int attach(struct xs_handle *xs, const struct call *c, int domid, const s
 {
 	if (vbd_store_check_free(xs, domid, disk) || vbd_store_add(xs, domid, disk, 1))
 		return 1;
+	if (vbd_store_wait(xs, domid, disk, 1)) {
+		vbd_store_remove(xs, domid, disk->number);
+		return 1;
+	}
 	if (c->json) {
 		struct json_object *o = json_object_new_object();
 

@@ -20,7 +20,8 @@ static int add_devices(const struct call *c, const struct guest_config *g, int d
 	xs = device_store_open(c->run_dir);
 	if (!xs)
 		return 1;
-	status = vif_store_add(xs, domid, 0, g->vif, g->nr_vifs) || vbd_store_add(xs, domid, g->disk, g->nr_disks);
+	status = vif_store_add(xs, domid, 0, g->vif, g->nr_vifs) || vbd_store_add(xs, domid, g->disk, g->nr_disks) ||
+		 vbd_store_wait(xs, domid, g->disk, g->nr_disks);
 	xs_close(xs);
 	return status;
 }

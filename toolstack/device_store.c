@@ -13,8 +13,9 @@
 
 #define TRIES_MAX 64
 #define VALUE_MAX 1100
+#define OFFER_SECONDS 10 /* libxl's too */
 #define DETACH_SECONDS 10
-#define DETACH_STEP_NS 20000000L
+#define STEP_NS 5000000L
 
 struct xs_handle *device_store_open(const char *run_dir)
 {
@@ -137,37 +138,73 @@ bool device_exists(struct xs_handle *xs, const struct device *dev)
 	return device_number(xs, path, "backend-id") >= 0;
 }
 
-/* XenbusStateClosed, or the back end has taken its node away: it has let go. */
-static bool wait_closed(struct xs_handle *xs, const char *backend)
+/* Wait until the back end's state is none of what `while_in` says, or time is up; that state, -1 when there is none. */
+static long wait_state(struct xs_handle *xs, const char *backend, bool (*while_in)(long state), unsigned seconds)
 {
-	struct timespec step = { 0, DETACH_STEP_NS };
+	struct timespec step = { 0, STEP_NS };
+	long state = device_number(xs, backend, "state");
 
-	for (long waited = 0; waited < DETACH_SECONDS * 1000000000L; waited += DETACH_STEP_NS) {
-		long state = device_number(xs, backend, "state");
-
-		if (state < 0 || state == XenbusStateClosed)
-			return true;
+	for (long waited = 0; while_in(state) && waited < seconds * 1000000000L; waited += STEP_NS) {
 		nanosleep(&step, NULL);
+		state = device_number(xs, backend, "state");
 	}
-	return false;
+	return state;
+}
+
+static bool is_new(long state)
+{
+	return state == XenbusStateInitialising;
+}
+
+static void error_path(char out[DEVICE_PATH_MAX], const struct device *dev)
+{
+	snprintf(out, DEVICE_PATH_MAX, "/local/domain/0/error/backend/%s/%d/%u", dev->kind, dev->domid, dev->id);
+}
+
+int device_wait_offered(struct xs_handle *xs, const struct device *dev, const char *name)
+{
+	char path[DEVICE_PATH_MAX], *error;
+	const char *why;
+	long state;
+
+	device_backend_path(path, dev);
+	state = wait_state(xs, path, is_new, OFFER_SECONDS);
+	if (is_new(state))
+		return complain("%s: no back end has taken it within %d s: is sluice-backend running?", name, OFFER_SECONDS);
+	if (state >= XenbusStateInitWait && state <= XenbusStateConnected)
+		return 0;
+	error_path(path, dev);
+	error = device_string(xs, path, "error");
+	why = error ? strchr(error, ' ') : NULL; /* behind the number */
+	complain("%s: %s", name, why ? why + 1 : "the back end refuses it: see its log");
+	free(error);
+	return 1;
+}
+
+/* Not yet XenbusStateClosed, and the back end has not taken its node away: it has not let go. */
+static bool is_held(long state)
+{
+	return state >= 0 && state != XenbusStateClosed;
 }
 
 int device_remove(struct xs_handle *xs, const struct device *dev)
 {
 	struct dir d = { .xs = xs, .t = XBT_NULL, .ok = true };
-	char frontend[DEVICE_PATH_MAX];
+	char frontend[DEVICE_PATH_MAX], error[DEVICE_PATH_MAX];
 
 	device_frontend_path(frontend, dev);
 	device_backend_path(d.path, dev);
+	error_path(error, dev);
 	if (device_number(xs, d.path, "state") > XenbusStateInitialising) { /* a back end has it */
 		dir_put(&d, "online", "0");
 		if (device_number(xs, d.path, "state") != XenbusStateClosed)
 			dir_put(&d, "state", "%d", XenbusStateClosing);
 	}
-	if (d.ok && device_number(xs, d.path, "state") == XenbusStateClosing && !wait_closed(xs, d.path))
+	if (d.ok && device_number(xs, d.path, "state") == XenbusStateClosing && is_held(wait_state(xs, d.path, is_held, DETACH_SECONDS)))
 		caution("warning: %s %u of domain %d: the back end did not let go within %d s: removed all the same", dev->kind, dev->id, dev->domid,
 			DETACH_SECONDS);
 	xs_rm(xs, XBT_NULL, frontend);
+	xs_rm(xs, XBT_NULL, error);
 	if (!xs_rm(xs, XBT_NULL, d.path) && errno != ENOENT)
 		return complain("%s %u of domain %d: XenStore: %s", dev->kind, dev->id, dev->domid, strerror(errno));
 	return 0;

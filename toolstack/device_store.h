@@ -40,6 +40,8 @@ typedef void (*device_write_fn)(struct dir *back, struct dir *front, const struc
 /* n devices in one transaction; ids and configs (of `size` bytes each) beside each other. */
 int device_add(struct xs_handle *xs, const char *kind, int domid, const unsigned *ids, const void *configs, size_t size, unsigned n,
 	       device_write_fn write);
+/* Until a back end has offered it (10 s at most), so that a guest finds it when it looks, once, at its start. name: for the line. */
+int device_wait_offered(struct xs_handle *xs, const struct device *dev, const char *name);
 /* Ask the back end to let go, wait until it has (10 s at most), remove both directories. */
 int device_remove(struct xs_handle *xs, const struct device *dev);
 bool device_exists(struct xs_handle *xs, const struct device *dev);

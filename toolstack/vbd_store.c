@@ -37,6 +37,20 @@ int vbd_store_add(struct xs_handle *xs, int domid, const struct disk_config *dis
 	return device_add(xs, "vbd", domid, numbers, disks, sizeof(*disks), n, write_vbd);
 }
 
+int vbd_store_wait(struct xs_handle *xs, int domid, const struct disk_config *disks, unsigned n)
+{
+	char name[32];
+	int status = 0;
+
+	for (unsigned i = 0; i < n && !status; i++) {
+		struct device dev = { "vbd", domid, disks[i].number };
+
+		snprintf(name, sizeof(name), "disk %s", disks[i].vdev);
+		status = device_wait_offered(xs, &dev, name);
+	}
+	return status;
+}
+
 int vbd_store_check_free(struct xs_handle *xs, int domid, const struct disk_config *disk)
 {
 	struct device dev = { "vbd", domid, disk->number };

@@ -9,6 +9,8 @@ struct xs_handle;
 
 /* n vbds of domid, in one transaction. */
 int vbd_store_add(struct xs_handle *xs, int domid, const struct disk_config *disks, unsigned n);
+/* Until the back end has offered each of them. */
+int vbd_store_wait(struct xs_handle *xs, int domid, const struct disk_config *disks, unsigned n);
 /* Is number in use? A line, then, and 1. */
 int vbd_store_check_free(struct xs_handle *xs, int domid, const struct disk_config *disk);
 /* Ask the back end to let go, wait until it has (10 s at most), remove both directories. */

@@ -96,15 +96,13 @@ int mmu_walk(struct vcpu *v, gva_t va, struct mmu_walk *w)
 	return 0;
 }
 
-/* The domain's own idea of where the frame is may be wrong (MMU_MACHPHYS_UPDATE): then look for it. */
+/* A domain that lied about where the frame is (MMU_MACHPHYS_UPDATE) keeps a wrong entry in its map, which is for its own use only: a search
+ * would cost all others the time. */
 static void punch_p2m(struct domain *d, mfn_t mfn)
 {
 	pfn_t pfn = machine.m2p[mfn];
 
-	if (pfn >= d->max_pages || d->p2m[pfn] != mfn)
-		for (pfn = 0; pfn < d->max_pages && d->p2m[pfn] != mfn; pfn++)
-			;
-	if (pfn < d->max_pages)
+	if (pfn < d->max_pages && d->p2m[pfn] == mfn)
 		d->p2m[pfn] = SLUICE_INVALID_MFN;
 	machine.m2p[mfn] = ~0ull;
 }

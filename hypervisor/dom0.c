@@ -15,6 +15,7 @@
 
 #include "event.h"
 #include "grant.h"
+#include "hosted_memory.h"
 #include "log.h"
 #include "loop.h"
 #include "machine.h"
@@ -103,8 +104,26 @@ static int bind_port(struct peer *p, const struct hvsock_request *req, struct an
 		return rc;
 	v = &d->vcpu[0];
 	a->reply.port = port;
-	if (v->ev && v->engine->kick_fd(v->ev) >= 0)
+	if (d->hosted && d->bell >= 0)
+		a->fds[a->nr_fds++] = d->bell;
+	else if (v->ev && v->engine->kick_fd(v->ev) >= 0)
 		a->fds[a->nr_fds++] = v->engine->kick_fd(v->ev);
+	return 0;
+}
+
+static int memory(const struct hvsock_request *req, struct answer *a)
+{
+	struct domain *d = req->domid < HVSHARE_DOMAINS ? domain_find((domid_t)req->domid) : NULL;
+	const struct hosted_memory *m = d ? hosted_memory_of(d->domid) : NULL;
+
+	if (!d)
+		return -ESRCH;
+	if (!m)
+		return 0;
+	a->reply.generation = m->generation;
+	a->reply.first = m->first;
+	a->reply.frames = m->frames;
+	a->fds[a->nr_fds++] = m->fd;
 	return 0;
 }
 
@@ -126,6 +145,8 @@ static int serve(struct peer *p, const struct hvsock_request *req, struct answer
 	case HVSOCK_RELEASED:
 		grant_sweep_dead();
 		return 0;
+	case HVSOCK_MEMORY:
+		return memory(req, a);
 	default:
 		return -ENOSYS;
 	}

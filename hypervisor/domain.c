@@ -15,6 +15,7 @@
 
 #include "event.h"
 #include "grant.h"
+#include "hosted_memory.h"
 #include "log.h"
 #include "machine.h"
 #include "mmu.h"
@@ -156,7 +157,7 @@ static int alloc_shared_info(struct domain *d)
 	return 0;
 }
 
-static struct domain *domain_alloc(const char *name, uint64_t max_pages)
+static struct domain *domain_alloc(const char *name, uint64_t max_pages, bool hosted)
 {
 	struct domain *d = calloc(1, sizeof(*d));
 	struct timespec now;
@@ -165,7 +166,9 @@ static struct domain *domain_alloc(const char *name, uint64_t max_pages)
 		return NULL;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	snprintf(d->name, sizeof(d->name), "%s", name);
-	d->pause_count = 1;
+	d->hosted = hosted;
+	d->bell = -1;
+	d->pause_count = !hosted;
 	d->run = DOMAIN_RUNNING;
 	d->max_pages = max_pages;
 	d->created_ns = (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
@@ -175,6 +178,32 @@ static struct domain *domain_alloc(const char *name, uint64_t max_pages)
 }
 
 /* Memory last: the rest is small, and this is what fails. */
+static int fill_pv(struct domain *d)
+{
+	int rc = alloc_shared_info(d);
+
+	if (!rc)
+		rc = mmu_domain_init(d);
+	if (!rc)
+		rc = evtchn_domain_init(d);
+	if (!rc)
+		rc = grant_domain_init(d);
+	return rc ? rc : alloc_memory(d);
+}
+
+/* The grant table lies in its memory. */
+static int fill_hosted(struct domain *d)
+{
+	int rc = hosted_memory_create(d);
+
+	if (!rc)
+		rc = evtchn_domain_init(d);
+	if (!rc)
+		rc = grant_domain_init(d);
+	__atomic_add_fetch(&d->share->vcpu[0].generation, 1, __ATOMIC_SEQ_CST);
+	return rc;
+}
+
 static int domain_fill(struct domain *d, char err[ERR_LEN])
 {
 	int rc;
@@ -186,18 +215,10 @@ static int domain_fill(struct domain *d, char err[ERR_LEN])
 	}
 	d->share = &machine.share->domain[d->domid];
 	d->vcpu[0].share = &d->share->vcpu[0];
-	__atomic_store_n(&d->share->vcpu[0].run_state, HVSHARE_RUN_HYPERVISOR, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&d->share->vcpu[0].run_state, d->hosted ? HVSHARE_RUN_HOSTED : HVSHARE_RUN_HYPERVISOR, __ATOMIC_SEQ_CST);
 	if (getrandom(d->uuid, sizeof(d->uuid), 0) != sizeof(d->uuid))
 		return -EIO;
-	rc = alloc_shared_info(d);
-	if (!rc)
-		rc = mmu_domain_init(d);
-	if (!rc)
-		rc = evtchn_domain_init(d);
-	if (!rc)
-		rc = grant_domain_init(d);
-	if (!rc)
-		rc = alloc_memory(d);
+	rc = d->hosted ? fill_hosted(d) : fill_pv(d);
 	if (rc == -ENOMEM)
 		snprintf(err, ERR_LEN, "domain '%.64s' needs %lu MiB, %lu MiB of machine memory are free: lower its memory= or destroy others",
 			 d->name, d->max_pages >> 8, machine_free_frames() >> 8);
@@ -232,13 +253,13 @@ static void domain_release(struct domain *d)
 	grant_domain_fini(d);
 	if (d->mmu)
 		mmu_domain_fini(d);
-	if (d->share)
+	if (d->share && !d->hosted)
 		free_memory(d);
 	free(d->p2m);
 	free(d);
 }
 
-int domain_create(const char *name, uint64_t max_pages, struct domain **out, char err[ERR_LEN])
+static int create(const char *name, uint64_t max_pages, bool hosted, struct domain **out, char err[ERR_LEN])
 {
 	struct domain *d;
 	int rc;
@@ -252,7 +273,7 @@ int domain_create(const char *name, uint64_t max_pages, struct domain **out, cha
 		snprintf(err, ERR_LEN, "domain '%s' cannot have %lu MiB of memory: give 1 to %u", name, max_pages >> 8, HVSHARE_FRAMES >> 8);
 		return -EINVAL;
 	}
-	d = domain_alloc(name, max_pages);
+	d = domain_alloc(name, max_pages, hosted);
 	err[0] = '\0';
 	rc = d ? domain_fill(d, err) : -ENOMEM;
 	if (rc) {
@@ -267,6 +288,16 @@ int domain_create(const char *name, uint64_t max_pages, struct domain **out, cha
 	__atomic_store_n(&d->share->alive, 1, __ATOMIC_RELEASE);
 	*out = d;
 	return 0;
+}
+
+int domain_create(const char *name, uint64_t max_pages, struct domain **out, char err[ERR_LEN])
+{
+	return create(name, max_pages, false, out, err);
+}
+
+int domain_create_hosted(const char *name, uint64_t nr_pages, struct domain **out, char err[ERR_LEN])
+{
+	return create(name, nr_pages, true, out, err);
 }
 
 /* ---- running ---- */

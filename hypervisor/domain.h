@@ -55,8 +55,10 @@ struct domain {
 	enum domain_run run;
 	unsigned shutdown_reason;    /* SHUTDOWN_*, when run is DOMAIN_SHUTDOWN */
 	bool shutdown_reason_latched; /* SCHEDOP_shutdown_code said it beforehand */
+	bool hosted;                 /* a process of the host, in memory of its own (hosted.h): no vCPU thread, page tables, console */
+	int bell;                    /* hosted: the socket that wakes it; -1: none. Owned by hosted.c */
 	uint64_t nr_pages, max_pages;
-	mfn_t *p2m;                  /* the builder's map, max_pages entries; SLUICE_INVALID_MFN for holes. Kept up to date by memory_op and transfer */
+	mfn_t *p2m;                  /* the builder's map, max_pages entries; SLUICE_INVALID_MFN for holes. Kept up to date by memory_op and transfer. NULL when hosted */
 	struct shared_info *shared_info;
 	mfn_t shared_info_mfn;
 	uint64_t created_ns;         /* CLOCK_MONOTONIC */
@@ -78,6 +80,8 @@ struct domain {
 /* A new paused domain (pause_count 1) with max_pages of memory, shared_info, an empty grant table and event channels, no
  * kernel, no vCPU thread. 0 or -errno; err: one line that says what is wrong and what to do. */
 int domain_create(const char *name, uint64_t max_pages, struct domain **out, char err[256]);
+/* The same for a hosted domain: not paused, its memory laid out as hosted_abi.h says. */
+int domain_create_hosted(const char *name, uint64_t nr_pages, struct domain **out, char err[256]);
 
 struct domain *domain_find(domid_t domid);          /* NULL when there is none, or it is dying */
 struct domain *domain_find_name(const char *name);

@@ -41,7 +41,9 @@ static long port_alloc(struct domain *d, struct port content)
 
 static void needs(struct domain *d, enum hvshare_deliver what)
 {
-	if (what == HVSHARE_DELIVER_WAKE)
+	if (what == HVSHARE_DELIVER_WAKE && d->hosted)
+		hvshare_hosted_wake(d->shared_info, d->bell);
+	else if (what == HVSHARE_DELIVER_WAKE)
 		vcpu_kick(&d->vcpu[0]);
 	else if (what == HVSHARE_DELIVER_UNBLOCK)
 		hvshare_vcpu_unblock(&d->share->vcpu[0]);
@@ -138,6 +140,15 @@ static bool is_self(const struct vcpu *v, domid_t domid)
 	return domid == DOMID_SELF || domid == v->domain->domid;
 }
 
+long evtchn_alloc_unbound(struct domain *d, domid_t remote)
+{
+	if (remote == DOMID_SELF)
+		remote = d->domid;
+	if (remote >= DOMID_FIRST_RESERVED)
+		return -ESRCH;
+	return port_alloc(d, (struct port){.state = PORT_UNBOUND, .remote = remote});
+}
+
 static long alloc_unbound(struct vcpu *v, gva_t arg)
 {
 	struct evtchn_alloc_unbound op;
@@ -147,11 +158,7 @@ static long alloc_unbound(struct vcpu *v, gva_t arg)
 		return -EFAULT;
 	if (!is_self(v, op.dom))
 		return -EPERM;
-	if (op.remote_dom == DOMID_SELF)
-		op.remote_dom = v->domain->domid;
-	if (op.remote_dom >= DOMID_FIRST_RESERVED)
-		return -ESRCH;
-	rc = port_alloc(v->domain, (struct port){.state = PORT_UNBOUND, .remote = op.remote_dom});
+	rc = evtchn_alloc_unbound(v->domain, op.remote_dom);
 	if (rc < 0)
 		return rc;
 	op.port = (evtchn_t)rc;
@@ -234,16 +241,19 @@ static long bind_vcpu(struct vcpu *v, gva_t arg)
 	return p && (p->state == PORT_UNBOUND || p->state == PORT_INTERDOMAIN || p->state == PORT_INTERNAL) ? 0 : -EINVAL;
 }
 
+long evtchn_close(struct domain *d, evtchn_t port)
+{
+	if (!evtchn_port(d, port))
+		return -EINVAL;
+	port_close(d, port);
+	return 0;
+}
+
 static long op_close(struct vcpu *v, gva_t arg)
 {
 	struct evtchn_close op;
 
-	if (get_guest(v, op, arg))
-		return -EFAULT;
-	if (!evtchn_port(v->domain, op.port))
-		return -EINVAL;
-	port_close(v->domain, op.port);
-	return 0;
+	return get_guest(v, op, arg) ? -EFAULT : evtchn_close(v->domain, op.port);
 }
 
 static void send_interdomain(const struct port *p)
@@ -267,14 +277,10 @@ static void send_internal(const struct port *p)
 		return; /* EAGAIN: the counter is full, so the main loop will look anyway */
 }
 
-static long op_send(struct vcpu *v, gva_t arg)
+long evtchn_send(struct domain *d, evtchn_t port)
 {
-	struct evtchn_send op;
-	const struct port *p;
+	const struct port *p = evtchn_port(d, port);
 
-	if (get_guest(v, op, arg))
-		return -EFAULT;
-	p = evtchn_port(v->domain, op.port);
 	if (!p)
 		return -EINVAL;
 	switch (p->state) {
@@ -285,13 +291,20 @@ static long op_send(struct vcpu *v, gva_t arg)
 		send_internal(p);
 		return 0;
 	case PORT_IPI:
-		evtchn_raise(v->domain, op.port);
+		evtchn_raise(d, port);
 		return 0;
 	case PORT_UNBOUND:
 		return 0; /* nobody listens: dropped, as on Xen */
 	default:
 		return -EINVAL;
 	}
+}
+
+static long op_send(struct vcpu *v, gva_t arg)
+{
+	struct evtchn_send op;
+
+	return get_guest(v, op, arg) ? -EFAULT : evtchn_send(v->domain, op.port);
 }
 
 static long op_status(struct vcpu *v, gva_t arg)

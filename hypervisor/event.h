@@ -21,6 +21,11 @@ int evtchn_bind_internal(struct domain *d, int fd, evtchn_t *port);
 /* Raise that guest port from sluiced. */
 void evtchn_raise(struct domain *d, evtchn_t port);
 
+/* What EVTCHNOP_alloc_unbound, _close and _send do: also for hosted domains. Port or -errno; 0 or -EINVAL: no such port of d. */
+long evtchn_alloc_unbound(struct domain *d, domid_t remote);
+long evtchn_close(struct domain *d, evtchn_t port);
+long evtchn_send(struct domain *d, evtchn_t port);
+
 /* For do_sched_op: is any of these ports pending (SCHEDOP_poll)? */
 bool evtchn_any_pending(struct domain *d, const evtchn_t *ports, unsigned n);
 

@@ -7,6 +7,8 @@
 
 #include <stdlib.h>
 
+#include "hosted_memory.h"
+
 /* ---- the frames of a table ---- */
 
 static int add_frame(struct domain *d)
@@ -38,7 +40,7 @@ static void free_table(struct domain *d)
 {
 	struct hvshare_domain *s = d->share;
 
-	for (unsigned i = 0; i < s->nr_grant_frames; i++)
+	for (unsigned i = 0; i < s->nr_grant_frames && !d->hosted; i++)
 		machine_free_xenheap(XENHEAP_GRANT, s->grant_mfn[i]);
 	s->nr_grant_frames = 0;
 }
@@ -53,7 +55,7 @@ int grant_domain_init(struct domain *d)
 	d->grant = calloc(1, sizeof(*d->grant));
 	if (!d->grant)
 		return -ENOMEM;
-	rc = grow(d, 1);
+	rc = d->hosted ? 0 : grow(d, 1);
 	if (rc) {
 		free(d->grant);
 		d->grant = NULL;
@@ -97,8 +99,10 @@ void grant_domain_fini(struct domain *d)
 {
 	const struct hvshare_view w = grant_view();
 
-	if (!d->grant)
+	if (!d->grant) {
+		hosted_memory_release(d->domid);
 		return;
+	}
 	grant_maps_drop(d);
 	hvshare_grant_lock(&w, d->domid);
 	__atomic_store_n(&d->share->alive, 0, __ATOMIC_RELEASE);
@@ -106,6 +110,8 @@ void grant_domain_fini(struct domain *d)
 		keep_pinned(d);
 	free_table(d);
 	hvshare_grant_unlock(&w, d->domid);
+	if (!kept[d->domid])
+		hosted_memory_release(d->domid);
 	free(d->grant);
 	d->grant = NULL;
 }
@@ -123,6 +129,10 @@ static bool let_go(domid_t domid)
 
 static void free_kept(domid_t domid)
 {
+	if (hosted_memory_of(domid)) { /* goes as a whole */
+		hosted_memory_release(domid);
+		kept[domid] = 0;
+	}
 	for (mfn_t mfn = 0; mfn < machine.nr_frames && kept[domid]; mfn++) {
 		if (machine.share->frame_owner[mfn] != domid || !(machine.share->frame_use[mfn] & HVSHARE_FRAME_KEPT))
 			continue;

@@ -20,7 +20,7 @@ static int16_t end_begin(const struct hvshare_view *w, const struct vcpu *v, con
 	if (by_gref)
 		return hvshare_grant_begin(w, domid, end->u.ref, v->domain->domid, readonly, mfn);
 	*mfn = end->u.gmfn;
-	return end->u.gmfn < HVSHARE_FRAMES && hvshare_frame_grantable(w->share, domid, (uint32_t)end->u.gmfn, readonly) ? GNTST_okay
+	return end->u.gmfn < HVSHARE_ALL_FRAMES && hvshare_frame_grantable(w->share, domid, (uint32_t)end->u.gmfn, readonly) ? GNTST_okay
 	                                                                                                             : GNTST_bad_page;
 }
 

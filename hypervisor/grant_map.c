@@ -5,6 +5,7 @@
  */
 #include "grant_private.h"
 
+#include "hosted_memory.h"
 #include "mmu.h"
 
 static struct hvshare_map *map_of(const struct vcpu *v, uint32_t handle)
@@ -65,6 +66,8 @@ static int16_t map_one(struct vcpu *v, struct gnttab_map_grant_ref *op)
 		return GNTST_bad_gntref; /* there is no I/O MMU for device_map alone */
 	if (!grant_granter(v, op->dom, &domid))
 		return GNTST_bad_domain;
+	if (hosted_memory_of(domid))
+		return GNTST_general_error; /* an engine maps frames of the machine memory only; GNTTABOP_copy works */
 	map = map_alloc(d);
 	if (!map)
 		return GNTST_no_space;

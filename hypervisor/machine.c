@@ -22,6 +22,7 @@ struct machine machine = { .fd = -1, .share_fd = -1 };
 
 static uint64_t *free_map;      /* bit set: free */
 static uint64_t free_frames;
+static uint64_t lent_frames;     /* of them, those that hosted domains have in memory of their own */
 static mfn_t lowest_free;       /* no frame below is free */
 static uint32_t xenheap_spare[2];
 
@@ -83,7 +84,7 @@ static int frames_init(void)
 		return -ENOMEM;
 	memset(machine.m2p, 0xff, machine.nr_frames * sizeof(*machine.m2p));
 	lowest_free = machine.nr_frames;
-	free_frames = 0;
+	free_frames = lent_frames = 0;
 	xenheap_spare[0] = xenheap_spare[1] = NO_LINK;
 	for (mfn_t mfn = 0; mfn < machine.nr_frames; mfn++)
 		machine.page[mfn].owner = DOMID_INVALID;
@@ -103,7 +104,7 @@ int machine_init(uint64_t bytes)
 		return -EINVAL;
 	}
 	machine.nr_frames = frames + MACHINE_FIRST_FRAME;
-	rc = map_memfd("sluice-machine", machine.nr_frames << SLUICE_PAGE_SHIFT, &machine.fd, &base);
+	rc = map_memfd("sluice-machine", (size_t)HVSHARE_ALL_FRAMES << SLUICE_PAGE_SHIFT, &machine.fd, &base);
 	if (!rc) {
 		machine.base = base;
 		rc = map_memfd("sluice-share", sizeof(struct hvshare), &machine.share_fd, &share);
@@ -124,7 +125,7 @@ int machine_init(uint64_t bytes)
 void machine_fini(void)
 {
 	if (machine.base)
-		munmap(machine.base, machine.nr_frames << SLUICE_PAGE_SHIFT);
+		munmap(machine.base, (size_t)HVSHARE_ALL_FRAMES << SLUICE_PAGE_SHIFT);
 	if (machine.share)
 		munmap(machine.share, sizeof(struct hvshare));
 	if (machine.fd >= 0)
@@ -183,7 +184,7 @@ int machine_alloc(domid_t domid, mfn_t *out, size_t n)
 {
 	mfn_t mfn;
 
-	if (!n || n > free_frames)
+	if (!n || n > machine_free_frames())
 		return n ? -ENOMEM : 0;
 	mfn = find_run(n);
 	if (mfn == SLUICE_INVALID_MFN)
@@ -226,7 +227,20 @@ void machine_free(mfn_t mfn)
 
 uint64_t machine_free_frames(void)
 {
-	return free_frames;
+	return free_frames > lent_frames ? free_frames - lent_frames : 0; /* xenheap frames may have taken the last */
+}
+
+int machine_lend(uint64_t n)
+{
+	if (n > machine_free_frames())
+		return -ENOMEM;
+	lent_frames += n;
+	return 0;
+}
+
+void machine_lend_end(uint64_t n)
+{
+	lent_frames -= n;
 }
 
 static int fresh_xenheap(mfn_t *out)

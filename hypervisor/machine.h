@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Machine memory: one memfd whose page n is machine frame n, mapped whole into sluiced. Who owns a frame stands in
- * hvshare.frame_owner, what it is used as in struct page (mmu.h). Callers hold hv_lock.
+ * Machine memory: one memfd whose page n is machine frame n, mapped whole into sluiced, with the window of hosted domains (hosted_memory.h)
+ * above it. Who owns a frame stands in hvshare.frame_owner, what it is used as in struct page (mmu.h; the window has none). Callers hold hv_lock.
  */
 #ifndef SLUICE_MACHINE_H
 #define SLUICE_MACHINE_H
@@ -12,7 +12,7 @@ struct page;         /* page_types.h */
 
 struct machine {
 	int fd;              /* memfd of machine memory */
-	uint8_t *base;       /* all of it, mapped */
+	uint8_t *base;       /* all of it, HVSHARE_ALL_FRAMES, mapped */
 	uint64_t nr_frames;
 	int share_fd;        /* memfd of hvshare */
 	struct hvshare *share;
@@ -29,7 +29,7 @@ extern struct machine machine;
 int machine_init(uint64_t bytes);
 void machine_fini(void);
 
-/* A frame's memory in sluiced. mfn must be < machine.nr_frames. */
+/* A frame's memory in sluiced. mfn must be < machine.nr_frames, or a hosted domain's. */
 static inline void *machine_ptr(mfn_t mfn)
 {
 	return machine.base + (mfn << SLUICE_PAGE_SHIFT);
@@ -42,6 +42,9 @@ int machine_alloc(domid_t domid, mfn_t *out, size_t n);
 void machine_free(mfn_t mfn);
 void machine_free_run(mfn_t mfn, size_t n); /* the same for n frames in a row */
 uint64_t machine_free_frames(void);
+/* Count n frames of memory that lies elsewhere (a hosted domain's) against what guests may have together. -ENOMEM: not so many are free. */
+int machine_lend(uint64_t n);
+void machine_lend_end(uint64_t n);
 
 /* Frames for shared_info and grant tables: only ever reused for the same use (a late event from domain 0 then does no harm). */
 enum machine_xenheap { XENHEAP_SHARED_INFO, XENHEAP_GRANT };

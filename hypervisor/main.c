@@ -15,6 +15,7 @@
 
 #include "console.h"
 #include "dom0.h"
+#include "hosted.h"
 #include "log.h"
 #include "loop.h"
 #include "machine.h"
@@ -116,6 +117,7 @@ static int watch_signals(void)
 static void take_down(void)
 {
 	hv_lock_acquire();
+	hosted_fini();
 	server_fini();
 	dom0_fini();
 	store_fini();
@@ -137,6 +139,8 @@ static int serve(const struct options *o)
 		rc = server_init(o->run_dir);
 	if (!rc)
 		rc = dom0_init(o->run_dir);
+	if (!rc)
+		rc = hosted_init(o->run_dir);
 	if (!rc) {
 		log_info("ready: %u MiB for guests, sockets in %s", o->memory_mib, o->run_dir);
 		rc = loop_run();

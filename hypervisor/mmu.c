@@ -9,6 +9,7 @@
 #include <sluice/hvshare_grant.h>
 #include <stdlib.h>
 
+#include "hosted_memory.h"
 #include "mmu_state.h"
 
 /* What vm_assist may switch on: the first is always on (mmu_emulate_pte_write), the others change nothing that this hypervisor does. */
@@ -139,8 +140,11 @@ int mmu_give_page(struct domain *d, mfn_t mfn, pfn_t pfn)
 
 int mmu_get_granted(struct domain *d, mfn_t mfn, bool writable)
 {
-	int rc = page_get_ref(d, mfn);
+	int rc;
 
+	if (d->hosted) /* its frames never change their use, nor go before it does */
+		return hosted_memory_owns(d, mfn) ? 0 : -EPERM;
+	rc = page_get_ref(d, mfn);
 	if (rc)
 		return rc;
 	if (writable)

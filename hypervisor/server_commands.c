@@ -7,6 +7,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <sluice/shm.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,21 +99,6 @@ static int get_domain(struct command_call *call, struct domain **out)
 	return *out ? 0 : fail(call, -ENOENT, "no domain '%.64s': see sluice list", text);
 }
 
-/* Names become file names and words of the command line, and must not look like a domid. */
-static int check_name(struct command_call *call, const char *name)
-{
-	size_t len = strlen(name), digits = strspn(name, "0123456789");
-
-	if (!len || len > 63 || digits == len || name[0] == '.' || name[0] == '-')
-		return fail(call, -EINVAL, "'%.64s' cannot be a domain's name: 1 to 63 characters, not all digits, no '.' or '-' at the start", name);
-	for (const char *p = name; *p; p++)
-		if (!isalnum((unsigned char)*p) && !strchr("._-+", *p))
-			return fail(call, -EINVAL, "'%.64s' cannot be a domain's name: letters, digits and . _ - + are possible", name);
-	if (domain_find_name(name))
-		return fail(call, -EEXIST, "a domain '%s' exists: choose another name, or destroy it", name);
-	return 0;
-}
-
 static int cmd_create(struct command_call *call)
 {
 	struct domain_request req = { 0 };
@@ -120,7 +106,7 @@ static int cmd_create(struct command_call *call)
 	int64_t mib = 0;
 	int rc;
 
-	if ((rc = get_string(call, "name", true, &req.name)) || (rc = check_name(call, req.name)) ||
+	if ((rc = get_string(call, "name", true, &req.name)) || (rc = server_domain_check_name(req.name, call->err)) ||
 	    (rc = get_string(call, "kernel", true, &req.kernel)) || (rc = get_string(call, "ramdisk", false, &req.ramdisk)) ||
 	    (rc = get_string(call, "cmdline", false, &req.cmdline)) || (rc = get_number(call, "memory_mib", 1, MEMORY_MIB_MAX, &mib)) ||
 	    (rc = get_action(call, "on_poweroff", END_DESTROY, &req.on_poweroff)) ||
@@ -134,10 +120,20 @@ static int cmd_create(struct command_call *call)
 	return rc;
 }
 
+/* Whose vCPU and console are ours: not a hosted domain. */
+static int get_pv_domain(struct command_call *call, struct domain **out)
+{
+	int rc = get_domain(call, out);
+
+	if (!rc && (*out)->hosted)
+		rc = fail(call, -EOPNOTSUPP, "'%s' is a process that attached: it has no console and cannot be paused by sluiced", (*out)->name);
+	return rc;
+}
+
 static int cmd_unpause(struct command_call *call)
 {
 	struct domain *d;
-	int rc = get_domain(call, &d);
+	int rc = get_pv_domain(call, &d);
 
 	if (!rc && d->pause_count)
 		domain_unpause(d);
@@ -147,7 +143,7 @@ static int cmd_unpause(struct command_call *call)
 static int cmd_pause(struct command_call *call)
 {
 	struct domain *d;
-	int rc = get_domain(call, &d);
+	int rc = get_pv_domain(call, &d);
 
 	if (!rc && !d->pause_count)
 		domain_pause(d);
@@ -184,14 +180,22 @@ static int cmd_shutdown(struct command_call *call)
 
 static int cmd_console(struct command_call *call)
 {
-	return get_domain(call, &call->console);
+	return get_pv_domain(call, &call->console);
+}
+
+/* A hosted domain says so by letting upcalls in. */
+static bool is_blocked(const struct domain *d)
+{
+	if (d->hosted)
+		return !shm_load(&d->vcpu[0].info->evtchn_upcall_mask);
+	return __atomic_load_n(&d->vcpu[0].share->run_state, __ATOMIC_RELAXED) == HVSHARE_RUN_BLOCKED;
 }
 
 /* xl's six letters: running, blocked, paused, shut down, crashed, dying. */
 static void state_letters(const struct domain *d, char out[7])
 {
 	bool over = d->run == DOMAIN_SHUTDOWN, crashed = over && d->shutdown_reason == SHUTDOWN_crash;
-	bool blocked = __atomic_load_n(&d->vcpu[0].share->run_state, __ATOMIC_RELAXED) == HVSHARE_RUN_BLOCKED;
+	bool blocked = is_blocked(d);
 
 	memcpy(out, "------", 7);
 	if (d->run == DOMAIN_DYING)
@@ -213,6 +217,7 @@ static struct json_object *describe(const struct domain *d)
 	state_letters(d, state);
 	json_object_object_add(o, "domid", json_object_new_int(d->domid));
 	json_object_object_add(o, "name", json_object_new_string(d->name));
+	json_object_object_add(o, "type", json_object_new_string(d->hosted ? "hosted" : "pv"));
 	json_object_object_add(o, "uuid", json_object_new_string(uuid));
 	json_object_object_add(o, "memory_mib", json_object_new_int64((int64_t)(d->nr_pages / FRAMES_PER_MIB)));
 	json_object_object_add(o, "vcpus", json_object_new_int(1));

@@ -2,6 +2,7 @@
 /* Birth and death of domains (server_domain.h), for server_commands.c and for guests that end by themselves. */
 #include "server_domain.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +13,8 @@
 
 #include "build/pv.h"
 #include "console.h"
+#include "event.h"
+#include "hosted.h"
 #include "log.h"
 #include "loop.h"
 #include "xenstore/store.h"
@@ -111,6 +114,29 @@ void server_domain_fini(void)
 	shutdown_fd = -1;
 }
 
+/* Names become file names and words of the command line, and must not look like a domid. */
+int server_domain_check_name(const char *name, char err[256])
+{
+	size_t len = strlen(name), digits = strspn(name, "0123456789");
+	const char *p = name;
+
+	while (isalnum((unsigned char)*p) || (*p && strchr("._-+", *p)))
+		p++;
+	if (!len || len > 63 || digits == len || name[0] == '.' || name[0] == '-') {
+		snprintf(err, 256, "'%.64s' cannot be a domain's name: 1 to 63 characters, not all digits, no '.' or '-' at the start", name);
+		return -EINVAL;
+	}
+	if (*p) {
+		snprintf(err, 256, "'%.64s' cannot be a domain's name: letters, digits and . _ - + are possible", name);
+		return -EINVAL;
+	}
+	if (domain_find_name(name)) {
+		snprintf(err, 256, "a domain '%s' exists: choose another name, or destroy it", name);
+		return -EEXIST;
+	}
+	return 0;
+}
+
 static int random_uuid(uint8_t uuid[16])
 {
 	if (getrandom(uuid, 16, 0) != 16)
@@ -120,7 +146,7 @@ static int random_uuid(uint8_t uuid[16])
 	return 0;
 }
 
-/* XenStore, console and threads of a domain that is built. What failed is undone by the caller. */
+/* XenStore, and for a PV domain console and threads, of a domain that is built. What failed is undone by the caller. */
 static int bring_up(struct domain *d, char err[256])
 {
 	const char *what = "its XenStore nodes cannot be written";
@@ -132,11 +158,11 @@ static int bring_up(struct domain *d, char err[256])
 		what = "its XenStore ring cannot be served";
 		rc = store_introduce(d);
 	}
-	if (!rc) {
+	if (!rc && !d->hosted) {
 		what = "its console cannot be opened";
 		rc = console_open(d);
 	}
-	if (!rc) {
+	if (!rc && !d->hosted) {
 		what = "its vCPU cannot be started";
 		rc = domain_start(d);
 	}
@@ -166,6 +192,27 @@ int server_domain_create(const struct domain_request *req, struct domain **out, 
 	return 0;
 }
 
+int server_domain_create_hosted(const char *name, uint64_t nr_pages, struct domain **out, char err[256])
+{
+	struct domain *d;
+	int rc = server_domain_check_name(name, err);
+
+	if (!rc)
+		rc = domain_create_hosted(name, nr_pages, &d, err);
+	if (rc)
+		return rc;
+	policies[d->domid] = (struct end_policy){ .told = false };
+	rc = evtchn_bind_internal(d, store_event_fd(), &d->store_port);
+	if (!rc)
+		rc = bring_up(d, err);
+	if (rc) {
+		server_domain_destroy(d);
+		return rc;
+	}
+	*out = d;
+	return 0;
+}
+
 void server_domain_destroy(struct domain *d)
 {
 	char name[sizeof(d->name)];
@@ -173,6 +220,7 @@ void server_domain_destroy(struct domain *d)
 
 	memcpy(name, d->name, sizeof(name));
 	domain_pause(d); /* it writes no node and no console line any more */
+	hosted_hang_up(d);
 	console_close(d);
 	store_release(d);
 	server_nodes_remove(d);

@@ -24,7 +24,11 @@ void server_domain_fini(void); /* destroys all domains */
 
 /* The domain is built, known to XenStore, and paused. 0 or -errno with one line in err. */
 int server_domain_create(const struct domain_request *req, struct domain **out, char err[256]);
+/* The domain of a process that attached (hosted.c). */
+int server_domain_create_hosted(const char *name, uint64_t nr_pages, struct domain **out, char err[256]);
 void server_domain_destroy(struct domain *d);
+/* Can this be the name of a new domain? 0 or -errno with one line in err. */
+int server_domain_check_name(const char *name, char err[256]);
 
 /* server_nodes.c: the nodes of a domain that is not about devices, as libxl writes them, and the end of all its nodes. */
 int server_nodes_write(const struct domain *d);

@@ -77,6 +77,8 @@ static void home_nodes(struct writer *w, const struct domain *d, const char *vm)
 	node(w, "control/platform-feature-xs_reset_watches", "1");
 	node(w, "store/port", "%u", d->store_port);
 	node(w, "store/ring-ref", "%" PRIu64, d->store_mfn);
+	if (d->hosted)
+		return;
 	node(w, "console/port", "%u", d->console_port);
 	node(w, "console/ring-ref", "%" PRIu64, d->console_mfn);
 	node(w, "console/type", "xenconsoled");

@@ -134,7 +134,7 @@ static int map_memories(struct hv_sluice *s, const int fds[HV_SLUICE_FDS])
 	s->view.share = share;
 	if (s->view.share->magic != HVSHARE_MAGIC || s->view.share->version != HVSHARE_VERSION)
 		return -EPROTO;
-	rc = map_whole(fds[0], s->view.share->machine_frames << SLUICE_PAGE_SHIFT, &s->machine_bytes, &machine);
+	rc = map_whole(fds[0], (size_t)HVSHARE_ALL_FRAMES << SLUICE_PAGE_SHIFT, &s->machine_bytes, &machine);
 	if (!rc)
 		s->view.machine = machine;
 	return rc;
@@ -164,6 +164,7 @@ static int attach(struct hv_sluice *s)
 
 static void sluice_free(struct hv_sluice *s)
 {
+	hv_sluice_memory_fini(s);
 	if (s->view.machine)
 		munmap(s->view.machine, s->machine_bytes);
 	if (s->view.share)
@@ -176,6 +177,7 @@ static void sluice_free(struct hv_sluice *s)
 		hv_store_close(&s->store);
 	pthread_mutex_destroy(&s->call_lock);
 	pthread_mutex_destroy(&s->map_lock);
+	pthread_mutex_destroy(&s->memory_lock);
 	free(s);
 }
 
@@ -236,6 +238,7 @@ static struct hv_sluice *sluice_new(void)
 	s->sock = s->machine_fd = -1;
 	pthread_mutex_init(&s->call_lock, NULL);
 	pthread_mutex_init(&s->map_lock, NULL);
+	pthread_mutex_init(&s->memory_lock, NULL);
 	return s;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Event channels of domain 0: made by asking sluiced, raised and heard in shared memory (hvshare_event.h). A sleeping owner is woken by an
- * eventfd, a guest by a signal to its vCPU's process or a futex.
+ * eventfd, a guest by a signal to its vCPU's process or a futex, a hosted domain by its bell.
  */
 #include "hv_sluice_private.h"
 
@@ -52,11 +52,11 @@ static bool is_ours(const struct sluice_evtchn *e, evtchn_t port)
 	       p->channel == e->channel;
 }
 
-static void forget_pidfd(struct hv_sluice *s, evtchn_t port)
+static void forget_wake_fd(struct hv_sluice *s, evtchn_t port)
 {
-	if (s->pidfd_plus_1[port])
-		close(s->pidfd_plus_1[port] - 1);
-	s->pidfd_plus_1[port] = 0;
+	if (s->wake_fd_plus_1[port])
+		close(s->wake_fd_plus_1[port] - 1);
+	s->wake_fd_plus_1[port] = 0;
 }
 
 void hv_sluice_evtchn_close(struct hv_evtchn *base)
@@ -72,7 +72,7 @@ void hv_sluice_evtchn_close(struct hv_evtchn *base)
 	s = sluice_of(base);
 	for (evtchn_t port = 1; port < HVSHARE_PORTS; port++)
 		if (is_ours(e, port))
-			forget_pidfd(s, port);
+			forget_wake_fd(s, port);
 	req.channel = e->channel;
 	hv_sluice_call(s, &req, &reply, fds);
 	s->evtchn[e->channel] = NULL;
@@ -99,8 +99,13 @@ int hv_sluice_evtchn_bind(struct hv_evtchn *e, domid_t domid, evtchn_t remote, e
 		hv_sluice_close_fds(fds);
 		return -EPROTO;
 	}
-	forget_pidfd(s, reply.port);
-	s->pidfd_plus_1[reply.port] = fds[0] + 1;
+	forget_wake_fd(s, reply.port);
+	s->wake_fd_plus_1[reply.port] = fds[0] + 1;
+	rc = hv_sluice_memory_map(s, domid); /* its shared_info is there */
+	if (rc) {
+		hv_sluice_evtchn_unbind(e, reply.port);
+		return rc;
+	}
 	*port = reply.port;
 	return 0;
 }
@@ -114,7 +119,8 @@ int hv_sluice_evtchn_unbind(struct hv_evtchn *e, evtchn_t port)
 
 	if (!is_ours(evtchn_of(e), port))
 		return -EINVAL;
-	forget_pidfd(s, port);
+	forget_wake_fd(s, port);
+	hv_sluice_memory_trim(s);
 	return hv_sluice_call(s, &req, &reply, fds);
 }
 
@@ -124,7 +130,7 @@ int hv_sluice_evtchn_notify(struct hv_evtchn *e, evtchn_t port)
 
 	if (!is_ours(evtchn_of(e), port))
 		return -EINVAL;
-	return hvshare_port_notify(s->view.share, s->view.machine, port, s->pidfd_plus_1[port] - 1);
+	return hvshare_port_notify(s->view.share, s->view.machine, port, s->wake_fd_plus_1[port] - 1);
 }
 
 /* The fd is to fall silent, for what made it readable is fetched next. */

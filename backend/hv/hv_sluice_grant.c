@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 
 #define PREFETCH_AHEAD 4u
+#define LOCK_TRIES 4u
 
 void hv_sluice_grant_init(struct hv_sluice *s)
 {
@@ -16,6 +17,31 @@ void hv_sluice_grant_init(struct hv_sluice *s)
 		s->free_handle[i] = HVSHARE_MAPTRACK - 1 - i;
 	s->nr_free = HVSHARE_MAPTRACK;
 	LIST_INIT(&s->rings);
+}
+
+static bool within_reach(const struct hv_sluice *s, domid_t domid)
+{
+	/* Orders: alive before the generation, which does not change while it is. */
+	return domid == HVSHARE_NO_DOMAIN || (hvshare_domain_usable(s->view.share, domid) && hv_sluice_memory_current(s, domid));
+}
+
+/*
+ * Have the locks of a and b (or HVSHARE_NO_DOMAIN), with the memory of both mapped: looked at before, since who takes a lock may have to repair what
+ * its dead holder left, and again after, since a domid may have changed hands. False: one of them is gone.
+ */
+static bool lock_domains(struct hv_sluice *s, struct hvshare_locks *locks, domid_t a, domid_t b)
+{
+	for (unsigned tries = 0; tries < LOCK_TRIES; tries++) {
+		if (within_reach(s, a) && within_reach(s, b)) {
+			hvshare_locks_want(&s->view, locks, a, b);
+			if (within_reach(s, a) && within_reach(s, b))
+				return true;
+		}
+		hvshare_locks_drop(&s->view, locks);
+		if (hv_sluice_memory_map(s, a) || hv_sluice_memory_map(s, b))
+			return false;
+	}
+	return false;
 }
 
 /* ---- one page; map_lock held ---- */
@@ -31,7 +57,8 @@ static int16_t page_pin(struct hv_sluice *s, struct hvshare_locks *locks, domid_
 		return GNTST_no_space;
 	*handle = s->free_handle[s->nr_free - 1];
 	map = &s->me->map[*handle];
-	hvshare_locks_want(&s->view, locks, domid, HVSHARE_NO_DOMAIN);
+	if (!lock_domains(s, locks, domid, HVSHARE_NO_DOMAIN))
+		return GNTST_bad_domain;
 	*map = (struct hvshare_map){.domid = domid, .gref = gref, .readonly = readonly};
 	status = hvshare_grant_pin(&s->view, map, 0);
 	if (status == GNTST_okay)
@@ -57,6 +84,7 @@ static void tell_released(struct hv_sluice *s)
 	int fds[HV_SLUICE_FDS];
 
 	hv_sluice_call(s, &req, &reply, fds);
+	hv_sluice_memory_trim(s);
 }
 
 /* Ends what took locks and map_lock. */
@@ -128,10 +156,12 @@ static int ring_map(struct hv_sluice *s, struct sluice_ring *r)
 	if (va == MAP_FAILED)
 		return -ENOMEM;
 	for (unsigned i = 0; i < r->n; i++) {
-		off_t at = (off_t)(s->me->map[r->handle[i]].mfn << SLUICE_PAGE_SHIFT);
+		const struct hvshare_map *map = &s->me->map[r->handle[i]];
+		off_t at;
+		int fd = hv_sluice_memory_fd(s, map->domid, map->mfn, &at);
 
 		if (mmap(va + ((size_t)i << SLUICE_PAGE_SHIFT), SLUICE_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_POPULATE,
-		         s->machine_fd, at) == MAP_FAILED) {
+		         fd, at) == MAP_FAILED) {
 			munmap(va, bytes);
 			return -ENOMEM;
 		}
@@ -263,7 +293,7 @@ static void copy_bytes(const struct hv_copy_op *op, uint8_t *to, const uint8_t *
 		__builtin_memmove(to, from, op->len);
 }
 
-static int16_t copy_one(const struct hv_sluice *s, struct hvshare_locks *locks, const struct hv_copy_op *op)
+static int16_t copy_one(struct hv_sluice *s, struct hvshare_locks *locks, const struct hv_copy_op *op)
 {
 	domid_t src, dst;
 	uint8_t *from, *to;
@@ -271,7 +301,8 @@ static int16_t copy_one(const struct hv_sluice *s, struct hvshare_locks *locks, 
 
 	if (!end_ok(s, &op->src, op->len, &src, &status) || !end_ok(s, &op->dst, op->len, &dst, &status))
 		return status;
-	hvshare_locks_want(&s->view, locks, src, dst);
+	if (!lock_domains(s, locks, src, dst))
+		return GNTST_bad_domain;
 	status = end_begin(s, &op->src, true, &from);
 	if (status != GNTST_okay)
 		return status;
@@ -298,7 +329,7 @@ static void prefetch_entry(const struct hv_sluice *s, const struct hv_copy_end *
 
 int hv_sluice_copy(struct hv *hv, struct hv_copy_op *ops, unsigned n)
 {
-	const struct hv_sluice *s = hv_sluice_of(hv);
+	struct hv_sluice *s = hv_sluice_of(hv);
 	struct hvshare_locks locks = {.uses = 0};
 
 	for (unsigned i = 0; i < n; i++) {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What hv_sluice.c (attachment), hv_sluice_grant.c and hv_sluice_event.c share. Nobody else includes it. */
+/* What hv_sluice.c (attachment), hv_sluice_grant.c, hv_sluice_memory.c and hv_sluice_event.c share. Nobody else includes it. */
 #ifndef BACKEND_HV_SLUICE_PRIVATE_H
 #define BACKEND_HV_SLUICE_PRIVATE_H
 
 #include <pthread.h>
 #include <sluice/hvshare_grant.h>
 #include <sys/queue.h>
+#include <sys/types.h>
 
 #include "hv_store.h"
 
@@ -21,6 +22,14 @@ struct sluice_ring {
 	void *va;
 	unsigned n;
 	uint32_t handle[]; /* of each page */
+};
+
+/* The memory of a hosted domain, as this process has it mapped in the window. */
+struct sluice_memory {
+	uint32_t generation; /* as hvshare_domain.memory_generation was; 0: none. Written last */
+	int fd;
+	mfn_t first;
+	uint64_t frames;
 };
 
 struct hv_sluice {
@@ -40,8 +49,12 @@ struct hv_sluice {
 	unsigned nr_free;
 	LIST_HEAD(, sluice_ring) rings;
 
+	pthread_mutex_t memory_lock; /* taken to change memory[] */
+	struct sluice_memory memory[HVSHARE_DOMAINS];
+	unsigned nr_memories;
+
 	struct sluice_evtchn *evtchn[HVSHARE_CHANNELS];
-	int pidfd_plus_1[HVSHARE_PORTS]; /* of the vCPU at the other end; 0: none. Written and read by the thread that owns the port */
+	int wake_fd_plus_1[HVSHARE_PORTS]; /* pidfd of the vCPU at the other end, or bell of a hosted domain; 0: none. Written and read by the thread that owns the port */
 };
 
 #define HV_SLUICE_FDS 2
@@ -54,6 +67,21 @@ static inline struct hv_sluice *hv_sluice_of(struct hv *hv)
 /* Ask sluiced. fds: HV_SLUICE_FDS places, -1 where none came. 0, -errno of the request, or -ENOTCONN when sluiced is gone. */
 int hv_sluice_call(struct hv_sluice *s, const struct hvsock_request *req, struct hvsock_reply *reply, int fds[HV_SLUICE_FDS]);
 void hv_sluice_close_fds(int fds[HV_SLUICE_FDS]);
+
+/* hv_sluice_memory.c: hosted domains' memory is mapped when it is first needed. The rest of the machine memory always is. */
+/* Is what we have mapped for domid its memory? Under its grant_lock the answer holds for as long as it is alive. */
+static inline bool hv_sluice_memory_current(const struct hv_sluice *s, domid_t domid)
+{
+	return __atomic_load_n(&s->view.share->domain[domid].memory_generation, __ATOMIC_ACQUIRE) ==
+	       __atomic_load_n(&s->memory[domid].generation, __ATOMIC_ACQUIRE);
+}
+/* Make it so. No grant_lock may be held: sluiced answers, and it takes them. 0 or -errno: -ESRCH for a domain that is gone. */
+int hv_sluice_memory_map(struct hv_sluice *s, domid_t domid);
+/* Let go of memories whose domains are gone. */
+void hv_sluice_memory_trim(struct hv_sluice *s);
+void hv_sluice_memory_fini(struct hv_sluice *s);
+/* Where a pinned frame of domid can be mapped from a second time. */
+int hv_sluice_memory_fd(const struct hv_sluice *s, domid_t domid, mfn_t mfn, off_t *offset);
 
 /* hv_sluice_grant.c */
 void hv_sluice_grant_init(struct hv_sluice *s);

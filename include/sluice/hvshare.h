@@ -15,6 +15,10 @@
  *  - The frames that others hold mapped of a dead domain stay with its domid, which is not given out again while nr_pins is
  *    not 0. A client that drops the last such pin says HVSOCK_RELEASED.
  *  - sluiced writes dom0 port entries and the frame owners; clients only read them.
+ *  - A hosted domain (an ordinary process, hosted_abi.h) must not see the machine memory. Its frames have numbers of a window of their own,
+ *    above the machine memory's, and lie in a memfd of its own, which sluiced maps there and a client too before it uses the domain
+ *    (HVSOCK_MEMORY). memory_generation says which memory that is: it changes only while the domain is not alive and nothing is pinned.
+ *    The window's first HVSHARE_DOMAINS frames are the shared_info pages, by domid, so that those too are only ever reused as such.
  */
 #ifndef SLUICE_HVSHARE_H
 #define SLUICE_HVSHARE_H
@@ -23,7 +27,7 @@
 #include <sluice/abi.h>
 
 #define HVSHARE_MAGIC 0x53485648u /* "HVHS" */
-#define HVSHARE_VERSION 1u
+#define HVSHARE_VERSION 2u
 
 #define HVSHARE_DOMAINS 256u       /* domids 1 .. 255; 0 is domain 0 */
 #define HVSHARE_GRANT_FRAMES 64u   /* most grant frames of a domain, as Xen's default */
@@ -34,12 +38,15 @@
 #define HVSHARE_MAPTRACK 32768u    /* pages that one client can hold mapped */
 #define HVSHARE_GUEST_MAPS 8192u   /* pages that all guests together can hold mapped of each other */
 #define HVSHARE_FRAMES (1u << 22)  /* most machine frames: 16 GiB */
+#define HVSHARE_HOSTED_FIRST HVSHARE_FRAMES /* the window of hosted domains: as many again */
+#define HVSHARE_ALL_FRAMES (2 * HVSHARE_FRAMES)
 
 /* Where a vCPU is, so that whoever raises an event knows how to wake it (hvshare_vcpu_wake in hvshare_event.h). */
 enum hvshare_run {
 	HVSHARE_RUN_HYPERVISOR, /* in sluiced: it looks at upcall_pending before it enters the guest */
 	HVSHARE_RUN_GUEST,      /* in the guest: send SIGURG by its pidfd */
 	HVSHARE_RUN_BLOCKED,    /* futex-waiting on run_state: set HYPERVISOR and wake */
+	HVSHARE_RUN_HOSTED,     /* no vCPU but a process: ring its bell, unless it says that it is awake (evtchn_upcall_mask) */
 };
 
 struct hvshare_vcpu {
@@ -60,6 +67,7 @@ struct hvshare_pin {
 struct hvshare_domain {
 	pthread_mutex_t grant_lock;    /* robust, process-shared */
 	uint32_t alive;                /* domain exists and is not dying: grants and events may be used */
+	uint32_t memory_generation;    /* of a hosted domain: no other memory ever had it; 0: its frames are in the machine memory */
 	uint32_t nr_grant_frames;
 	uint32_t nr_pins;              /* of all grants together */
 	uint64_t grant_mfn[HVSHARE_GRANT_FRAMES];
@@ -115,18 +123,19 @@ struct hvshare {
 	struct hvshare_domain domain[HVSHARE_DOMAINS];
 	struct hvshare_client client[HVSHARE_CLIENTS];
 	struct hvshare_map guest_map[HVSHARE_GUEST_MAPS]; /* what guests hold mapped of each other, written by sluiced */
-	uint16_t frame_owner[HVSHARE_FRAMES]; /* domid, or DOMID_INVALID for a frame that nobody may be given access to */
-	uint32_t frame_use[HVSHARE_FRAMES];   /* pins (counted as in hvshare_pin) and the flags below; under the owner's grant_lock */
+	uint16_t frame_owner[HVSHARE_ALL_FRAMES]; /* domid; 0 or DOMID_INVALID for a frame that nobody may be given access to */
+	uint32_t frame_use[HVSHARE_ALL_FRAMES];   /* pins (counted as in hvshare_pin) and the flags below; under the owner's grant_lock */
 };
 
 /* ---- hv.sock: SOCK_SEQPACKET, one request then one reply, privileged peers only (SO_PEERCRED) ---- */
 enum hvsock_op {
-	HVSOCK_ATTACH,        /* reply: client; fds: machine memory, hvshare */
+	HVSOCK_ATTACH,        /* reply: client; fds: machine memory (HVSHARE_ALL_FRAMES, sparse), hvshare */
 	HVSOCK_CHANNEL_OPEN,  /* reply: channel; fds: eventfd that sluiced writes when the channel is armed and fires */
 	HVSOCK_CHANNEL_CLOSE, /* channel */
-	HVSOCK_BIND,          /* channel, domid, port (theirs); reply: port (ours); fds: pidfd of their vCPU 0 */
+	HVSOCK_BIND,          /* channel, domid, port (theirs); reply: port (ours); fds: pidfd of their vCPU 0, or a hosted domain's bell */
 	HVSOCK_UNBIND,        /* port (ours) */
 	HVSOCK_RELEASED,      /* the last pin of a dead domain is gone: sluiced calls grant_sweep_dead */
+	HVSOCK_MEMORY,        /* domid; reply: generation and, unless that is 0, first, frames; fds: its memory */
 };
 
 struct hvsock_request {
@@ -139,6 +148,8 @@ struct hvsock_request {
 struct hvsock_reply {
 	int32_t rc; /* 0 or -errno */
 	uint32_t client, channel, port;
+	uint32_t generation;
+	uint64_t first, frames; /* memory of a hosted domain: its pfn n is frame first + n */
 };
 
 #endif

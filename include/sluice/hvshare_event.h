@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <sluice/hvshare.h>
 #include <sluice/shm.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -41,6 +42,16 @@ static inline void hvshare_vcpu_wake(struct hvshare_vcpu *v, int pidfd)
 	default:
 		break;
 	}
+}
+
+/*
+ * The same for a hosted domain: a byte into its bell, a socket, unless it is awake. Its process holds the other end only and cannot make us
+ * wait, whatever it does with that. Orders: the event bits before the load of the mask; the process clears its mask before it looks at the bits.
+ */
+static inline void hvshare_hosted_wake(struct shared_info *si, int bell)
+{
+	if (bell >= 0 && !__atomic_load_n(&si->vcpu_info[0].evtchn_upcall_mask, __ATOMIC_SEQ_CST))
+		send(bell, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 /* What the vCPU needs after a port's bits were set. */
@@ -73,17 +84,24 @@ static inline enum hvshare_deliver hvshare_port_raise(struct shared_info *si, ev
 	return hvshare_port_select(si, port);
 }
 
-/* Domain 0 raises its port: -ENOTCONN when the other end is gone. pidfd: as the reply to HVSOCK_BIND had it. */
-static inline int hvshare_port_notify(struct hvshare *s, uint8_t *machine, evtchn_t port, int pidfd)
+/* Domain 0 raises its port: -ENOTCONN when the other end is gone. fd: as the reply to HVSOCK_BIND had it. */
+static inline int hvshare_port_notify(struct hvshare *s, uint8_t *machine, evtchn_t port, int fd)
 {
 	struct hvshare_port *p = &s->port[port % HVSHARE_PORTS];
 	struct hvshare_domain *d = &s->domain[p->remote_domid % HVSHARE_DOMAINS];
+	struct shared_info *si;
 
 	if (__atomic_load_n(&p->state, __ATOMIC_ACQUIRE) != HVSHARE_PORT_BOUND || !__atomic_load_n(&d->alive, __ATOMIC_ACQUIRE))
 		return -ENOTCONN;
-	switch (hvshare_port_raise((struct shared_info *)(machine + (d->shared_info_mfn << SLUICE_PAGE_SHIFT)), p->remote_port)) {
+	si = (struct shared_info *)(machine + (d->shared_info_mfn << SLUICE_PAGE_SHIFT));
+	switch (hvshare_port_raise(si, p->remote_port)) {
 	case HVSHARE_DELIVER_WAKE:
-		hvshare_vcpu_wake(&d->vcpu[0], d->vcpu[0].generation == p->vcpu_generation ? pidfd : -1);
+		if (d->vcpu[0].generation != p->vcpu_generation)
+			fd = -1;
+		if (__atomic_load_n(&d->vcpu[0].run_state, __ATOMIC_RELAXED) == HVSHARE_RUN_HOSTED)
+			hvshare_hosted_wake(si, fd);
+		else
+			hvshare_vcpu_wake(&d->vcpu[0], fd);
 		break;
 	case HVSHARE_DELIVER_UNBLOCK:
 		hvshare_vcpu_unblock(&d->vcpu[0]);

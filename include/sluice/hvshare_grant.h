@@ -65,7 +65,7 @@ static inline void hvshare_grants_repair(const struct hvshare_view *w, domid_t d
 		uint32_t mfn = d->pin[gref].mfn;
 
 		/* A pin that is long gone may name a frame which is no longer the domain's. */
-		if (mfn < HVSHARE_FRAMES && s->frame_owner[mfn] == domid)
+		if (mfn < HVSHARE_ALL_FRAMES && s->frame_owner[mfn] == domid)
 			s->frame_use[mfn] &= ~HVSHARE_FRAME_PINS;
 		d->pin[gref].count = 0;
 	}
@@ -147,7 +147,7 @@ static inline void hvshare_locks_want(const struct hvshare_view *w, struct hvsha
 /* May a grant give access to this frame? Grant tables and shared_info have no owner here, so they are never granted. */
 static inline bool hvshare_frame_grantable(const struct hvshare *s, domid_t domid, uint32_t mfn, bool readonly)
 {
-	return mfn < s->machine_frames && mfn < HVSHARE_FRAMES && s->frame_owner[mfn] == domid &&
+	return mfn < HVSHARE_ALL_FRAMES && s->frame_owner[mfn] == domid &&
 	       (readonly || !(s->frame_use[mfn] & HVSHARE_FRAME_SEALED));
 }
 
@@ -253,7 +253,7 @@ static inline bool hvshare_grant_unpin(const struct hvshare_view *w, struct hvsh
 
 static inline bool hvshare_frame_locked(const struct hvshare_view *w, mfn_t mfn, domid_t *owner)
 {
-	*owner = mfn < HVSHARE_FRAMES ? w->share->frame_owner[mfn] : DOMID_INVALID;
+	*owner = mfn < HVSHARE_ALL_FRAMES ? w->share->frame_owner[mfn] : DOMID_INVALID;
 	if (*owner == 0 || *owner >= HVSHARE_DOMAINS)
 		return false;
 	hvshare_grant_lock(w, *owner);

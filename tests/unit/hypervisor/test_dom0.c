@@ -136,7 +136,7 @@ static void attach_gives_both_memories(void **state)
 	assert_int_equal(reply.rc, 0);
 	assert_int_equal(n, 2);
 	assert_int_equal(fstat(fds[0], &st), 0);
-	assert_int_equal(st.st_size, machine.nr_frames << SLUICE_PAGE_SHIFT);
+	assert_int_equal(st.st_size, (off_t)HVSHARE_ALL_FRAMES << SLUICE_PAGE_SHIFT);
 	share = mmap(NULL, sizeof(*share), PROT_READ, MAP_SHARED, fds[1], 0);
 	assert_ptr_not_equal(share, MAP_FAILED);
 	assert_int_equal(share->magic, HVSHARE_MAGIC);
@@ -154,7 +154,7 @@ static void nothing_before_attach(void **state)
 	int fd = connect_hv();
 
 	(void)state;
-	for (uint32_t op = HVSOCK_CHANNEL_OPEN; op < 10; op++)
+	for (uint32_t op = HVSOCK_CHANNEL_OPEN; op < 12; op++)
 		assert_int_equal(code(fd, (struct hvsock_request){ .op = op }), -ENOTCONN);
 	close(fd);
 }
@@ -187,6 +187,8 @@ static void bindings_are_checked(void **state)
 	assert_int_equal(code(fd, (struct hvsock_request){ .op = HVSOCK_BIND, .channel = ~0u, .domid = 1, .port = 3 }), -EINVAL);
 	assert_int_equal(code(fd, (struct hvsock_request){ .op = HVSOCK_UNBIND, .port = ~0u }), -EINVAL);
 	assert_int_equal(code(fd, (struct hvsock_request){ .op = HVSOCK_RELEASED }), 0);
+	assert_int_equal(code(fd, (struct hvsock_request){ .op = HVSOCK_MEMORY, .domid = 1 }), -ESRCH);
+	assert_int_equal(code(fd, (struct hvsock_request){ .op = HVSOCK_MEMORY, .domid = ~0u }), -ESRCH);
 	assert_int_equal(code(fd, (struct hvsock_request){ .op = 99 }), -ENOSYS);
 	close(fd);
 	wait_used(0);

@@ -51,7 +51,7 @@ static evtchn_t offer(struct domain *d, domid_t remote)
 	return op.port;
 }
 
-static long send(struct domain *d, evtchn_t port)
+static long raise_port(struct domain *d, evtchn_t port)
 {
 	struct evtchn_send op = {.port = port};
 
@@ -86,7 +86,7 @@ static void clear(struct domain *d)
 	d->vcpu[0].info->evtchn_upcall_pending = 0;
 }
 
-static void connect(evtchn_t *port_a, evtchn_t *port_b)
+static void connect_ports(evtchn_t *port_a, evtchn_t *port_b)
 {
 	struct evtchn_bind_interdomain op;
 
@@ -103,10 +103,10 @@ static void test_guest_to_guest(void **state)
 	evtchn_t pa, pb;
 
 	(void)state;
-	connect(&pa, &pb);
+	connect_ports(&pa, &pb);
 	assert_true(pending(b, pb)); /* a fresh binding has fired once */
 	clear(b);
-	assert_int_equal(send(a, pa), 0);
+	assert_int_equal(raise_port(a, pa), 0);
 	assert_true(pending(b, pb));
 	assert_int_equal(b->vcpu[0].info->evtchn_upcall_pending, 1);
 	assert_int_equal(b->vcpu[0].info->evtchn_pending_sel, 1);
@@ -114,7 +114,7 @@ static void test_guest_to_guest(void **state)
 	assert_false(evtchn_upcall_due(&b->vcpu[0])); /* masked until the guest is ready */
 	b->vcpu[0].info->evtchn_upcall_mask = 0;
 	assert_true(evtchn_upcall_due(&b->vcpu[0]));
-	assert_int_equal(send(b, pb), 0);
+	assert_int_equal(raise_port(b, pb), 0);
 	assert_true(pending(a, pa));
 }
 
@@ -124,10 +124,10 @@ static void test_masked_port_asks_for_no_upcall(void **state)
 	evtchn_t pa, pb;
 
 	(void)state;
-	connect(&pa, &pb);
+	connect_ports(&pa, &pb);
 	clear(b);
 	b->shared_info->evtchn_mask[0] = 1ull << pb;
-	assert_int_equal(send(a, pa), 0);
+	assert_int_equal(raise_port(a, pa), 0);
 	assert_true(pending(b, pb));
 	assert_int_equal(b->vcpu[0].info->evtchn_upcall_pending, 0);
 	op.port = pb;
@@ -146,19 +146,19 @@ static void test_a_blocked_vcpu_wakes(void **state)
 	evtchn_t pa, pb;
 
 	(void)state;
-	connect(&pa, &pb);
+	connect_ports(&pa, &pb);
 	clear(b);
 	b->share->vcpu[0].run_state = HVSHARE_RUN_BLOCKED;
-	assert_int_equal(send(a, pa), 0);
+	assert_int_equal(raise_port(a, pa), 0);
 	assert_int_equal(b->share->vcpu[0].run_state, HVSHARE_RUN_HYPERVISOR);
 	/* still pending: it knows */
 	b->share->vcpu[0].run_state = HVSHARE_RUN_BLOCKED;
-	assert_int_equal(send(a, pa), 0);
+	assert_int_equal(raise_port(a, pa), 0);
 	assert_int_equal(b->share->vcpu[0].run_state, HVSHARE_RUN_BLOCKED);
 	/* a vCPU that polls waits for masked ports too */
 	clear(b);
 	b->shared_info->evtchn_mask[0] = ~0ull;
-	assert_int_equal(send(a, pa), 0);
+	assert_int_equal(raise_port(a, pa), 0);
 	assert_int_equal(b->share->vcpu[0].run_state, HVSHARE_RUN_HYPERVISOR);
 }
 
@@ -173,7 +173,7 @@ static void test_bind_refuses_what_is_not_offered(void **state)
 		op.remote_port = bad[i];
 		assert_int_equal(call(b, EVTCHNOP_bind_interdomain, &op, sizeof(op)), -EINVAL);
 	}
-	connect(&pa, &pb);
+	connect_ports(&pa, &pb);
 	op.remote_port = pa; /* taken */
 	assert_int_equal(call(b, EVTCHNOP_bind_interdomain, &op, sizeof(op)), -EINVAL);
 	op.remote_dom = 200;
@@ -188,7 +188,7 @@ static void test_loopback(void **state)
 	op.remote_port = offer(a, DOMID_SELF);
 	assert_int_equal(call(a, EVTCHNOP_bind_interdomain, &op, sizeof(op)), 0);
 	clear(a);
-	assert_int_equal(send(a, op.local_port), 0);
+	assert_int_equal(raise_port(a, op.local_port), 0);
 	assert_true(pending(a, op.remote_port));
 	assert_int_equal(close_port(a, op.local_port), 0);
 	assert_int_equal(status(a, op.remote_port), EVTCHNSTAT_unbound);
@@ -201,7 +201,7 @@ static void test_port_used_anew_while_the_old_peer_dies(void **state)
 	evtchn_t pa, pb;
 
 	(void)state;
-	connect(&pa, &pb);
+	connect_ports(&pa, &pb);
 	b->run = DOMAIN_DYING;
 	assert_int_equal(close_port(a, pa), 0);
 	op.remote_port = offer(a, DOMID_SELF);
@@ -210,7 +210,7 @@ static void test_port_used_anew_while_the_old_peer_dies(void **state)
 	domain_destroy(b);
 	assert_int_equal(status(a, pa), EVTCHNSTAT_interdomain);
 	clear(a);
-	assert_int_equal(send(a, op.local_port), 0);
+	assert_int_equal(raise_port(a, op.local_port), 0);
 	assert_true(pending(a, pa));
 }
 
@@ -219,17 +219,17 @@ static void test_close_unbinds_the_other_end(void **state)
 	evtchn_t pa, pb;
 
 	(void)state;
-	connect(&pa, &pb);
+	connect_ports(&pa, &pb);
 	assert_int_equal(status(a, pa), EVTCHNSTAT_interdomain);
-	assert_int_equal(send(b, pb), 0);
+	assert_int_equal(raise_port(b, pb), 0);
 	assert_int_equal(close_port(b, pb), 0);
 	assert_false(pending(b, pb)); /* its next life starts quiet */
 	assert_int_equal(close_port(b, pb), -EINVAL);
-	assert_int_equal(send(b, pb), -EINVAL);
+	assert_int_equal(raise_port(b, pb), -EINVAL);
 	assert_int_equal(status(b, pb), EVTCHNSTAT_closed);
 	assert_int_equal(status(a, pa), EVTCHNSTAT_unbound);
-	assert_int_equal(send(a, pa), 0); /* dropped */
-	connect(&pa, &pb);
+	assert_int_equal(raise_port(a, pa), 0); /* dropped */
+	connect_ports(&pa, &pb);
 	domain_destroy(b);
 	b = NULL;
 	assert_int_equal(status(a, pa), EVTCHNSTAT_unbound);
@@ -248,7 +248,7 @@ static void test_virq_and_ipi(void **state)
 	evtchn_raise_virq(&a->vcpu[0], VIRQ_TIMER);
 	assert_true(pending(a, virq.port));
 	assert_int_equal(status(a, virq.port), EVTCHNSTAT_virq);
-	assert_int_equal(send(a, virq.port), -EINVAL);
+	assert_int_equal(raise_port(a, virq.port), -EINVAL);
 	assert_int_equal(call(a, EVTCHNOP_bind_virq, &virq, sizeof(virq)), -EEXIST);
 	assert_int_equal(close_port(a, virq.port), 0);
 	assert_int_equal(call(a, EVTCHNOP_bind_virq, &virq, sizeof(virq)), 0);
@@ -257,7 +257,7 @@ static void test_virq_and_ipi(void **state)
 	virq = (struct evtchn_bind_virq){.virq = VIRQ_DEBUG, .vcpu = 1};
 	assert_int_equal(call(a, EVTCHNOP_bind_virq, &virq, sizeof(virq)), -ENOENT);
 	assert_int_equal(call(a, EVTCHNOP_bind_ipi, &ipi, sizeof(ipi)), 0);
-	assert_int_equal(send(a, ipi.port), 0);
+	assert_int_equal(raise_port(a, ipi.port), 0);
 	assert_true(pending(a, ipi.port));
 	move = (struct evtchn_bind_vcpu){.port = ipi.port};
 	assert_int_equal(call(a, EVTCHNOP_bind_vcpu, &move, sizeof(move)), -EINVAL);
@@ -280,8 +280,8 @@ static void test_what_a_guest_may_not(void **state)
 	assert_int_equal(call(a, EVTCHNOP_init_control, none, sizeof(none)), -ENOSYS);
 	assert_int_equal(call(a, ~0u, none, sizeof(none)), -ENOSYS);
 	assert_int_equal(do_event_channel_op(&a->vcpu[0], EVTCHNOP_send, 0), -EFAULT);
-	assert_int_equal(send(a, 0), -EINVAL);
-	assert_int_equal(send(a, ~0u), -EINVAL);
+	assert_int_equal(raise_port(a, 0), -EINVAL);
+	assert_int_equal(raise_port(a, ~0u), -EINVAL);
 }
 
 static void test_ports_run_out_and_reset_frees_them(void **state)
@@ -292,7 +292,7 @@ static void test_ports_run_out_and_reset_frees_them(void **state)
 	long rc;
 
 	(void)state;
-	connect(&pa, &pb);
+	connect_ports(&pa, &pb);
 	while (!(rc = call(a, EVTCHNOP_alloc_unbound, &op, sizeof(op))))
 		assert_in_range(op.port, 1, HVSHARE_PORTS - 1);
 	assert_int_equal(rc, -ENOSPC);
@@ -309,7 +309,7 @@ static void test_internal_end(void **state)
 
 	(void)state;
 	assert_int_equal(evtchn_bind_internal(a, fd, &port), 0);
-	assert_int_equal(send(a, port), 0);
+	assert_int_equal(raise_port(a, port), 0);
 	assert_int_equal(read(fd, &count, sizeof(count)), sizeof(count));
 	evtchn_raise(a, port);
 	assert_true(pending(a, port));
@@ -344,7 +344,7 @@ static void test_dom0_hears(void **state)
 	assert_int_equal(got[0], ours);
 	assert_int_equal(hvshare_channel_take(channel(), got, 4), 0);
 	for (unsigned i = 0; i < 100; i++)
-		assert_int_equal(send(a, theirs), 0);
+		assert_int_equal(raise_port(a, theirs), 0);
 	assert_int_equal(hvshare_channel_take(channel(), got, 4), 1);
 	assert_int_equal(hvshare_channel_take(channel(), got, 4), 0);
 }
@@ -359,11 +359,11 @@ static void test_dom0_sleeps_until_something_fires(void **state)
 	bind_dom0(a, theirs);
 	hvshare_channel_take(channel(), got, 4);
 	evtchn_dom0_set_fd(CLIENT, CHANNEL, fd);
-	assert_int_equal(send(a, theirs), 0);
+	assert_int_equal(raise_port(a, theirs), 0);
 	assert_int_equal(read(fd, &count, sizeof(count)), -1); /* not armed: no system call */
 	hvshare_channel_take(channel(), got, 4);
 	channel()->armed = 1;
-	assert_int_equal(send(a, theirs), 0);
+	assert_int_equal(raise_port(a, theirs), 0);
 	assert_int_equal(read(fd, &count, sizeof(count)), sizeof(count));
 	assert_int_equal(count, 1);
 	assert_int_equal(channel()->armed, 0);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The main loop and the commands. The loop polls the network while there is traffic and for a little while after, then asks for events, looks once more, and
- * sleeps: an idle guest costs nothing. Called by main.c.
+ * The main loop and the commands. The loop polls the network and the disks while there is traffic and for a little while after, then asks for events, looks
+ * once more, and sleeps: an idle guest costs nothing. Called by main.c.
  */
 #include "app.h"
+#include "blk.h"
 #include "kernel.h"
 #include "net.h"
 #include "string.h"
@@ -80,7 +81,7 @@ static const struct {
 } commands[] = {
 	{ "echo", command_echo },   { "send", send_start },             { "report", command_report }, { "reset", command_reset },
 	{ "stats", command_stats }, { "poweroff", command_poweroff },   { "crash", command_crash },   { "fault", command_fault },
-	{ "puppet", command_puppet },
+	{ "puppet", command_puppet }, { "blk", blk_command },
 };
 
 static void run_command(const char *line)
@@ -93,7 +94,7 @@ static void run_command(const char *line)
 		if (arguments)
 			return commands[i].run(arguments);
 	}
-	print_line("error: no such command: %s; there are echo, send, report, reset, stats, poweroff, crash, fault, puppet", line);
+	print_line("error: no such command: %s; there are echo, send, report, reset, stats, poweroff, crash, fault, puppet, blk", line);
 }
 
 static bool poll_console(void)
@@ -127,6 +128,7 @@ static bool poll_all(uint64_t *deadline)
 
 	work |= poll_console();
 	work |= send_step(deadline);
+	work |= blk_poll(deadline);
 	poll_shutdown();
 	puppet_poll();
 	return work;
@@ -148,7 +150,7 @@ static void loop(void)
 			idle_since = now;
 		if (now - idle_since < SPIN_NS)
 			__builtin_ia32_pause();
-		else if (net_arm(send_wants_room()))
+		else if (net_arm(send_wants_room()) && blk_arm())
 			port_wait(deadline);
 	}
 }
@@ -169,6 +171,7 @@ void app_run(const char *command_line)
 		print_line("error: not enough memory for the drivers");
 		kernel_shutdown(SHUTDOWN_crash);
 	}
+	blk_init(xb);
 	shutdown_watch = xenbus_watch(xb, "control", "shutdown");
 	print_line("sluice-guest: ready, %lu pages, %lu free, on %s", mm_pages_total(), mm_pages_left(), start_info->magic);
 	if (command)

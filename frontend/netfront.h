@@ -58,6 +58,7 @@ struct netfront_stats {
 	uint64_t tx_lost;     /* unanswered when the connection ended */
 	uint64_t rx_errors;   /* refused by the back end's own word */
 	uint64_t connections; /* how often it was connected */
+	uint64_t static_pages; /* of ours, that this back end keeps mapped */
 };
 
 /* The vif at device/vif/<index>. NULL when there is no memory. Does nothing yet: call netfront_step. */

@@ -23,7 +23,7 @@ struct netfront *netfront_create(struct xenbus *xb, unsigned index, const struct
 	for (unsigned unit = 100; unit; unit /= 10)
 		if (index >= unit || unit == 1)
 			nf->dir[at++] = (char)('0' + index / unit % 10);
-	nf->tx_ref = nf->rx_ref = SLUICE_INVALID_GREF;
+	nf->tx_ref = nf->rx_ref = nf->ctrl.page_ref = nf->ctrl.list_ref = SLUICE_INVALID_GREF;
 	memset(nf->tx_pool.gref, 0xff, sizeof(nf->tx_pool.gref)); /* SLUICE_INVALID_GREF */
 	memset(nf->rx_pool.gref, 0xff, sizeof(nf->rx_pool.gref));
 	nf->backend_watch = -1;
@@ -69,7 +69,12 @@ static void disconnect(struct netfront *nf)
 		port_evtchn_close(nf->rx_port);
 	if (nf->tx_port)
 		port_evtchn_close(nf->tx_port);
-	nf->tx_port = nf->rx_port = 0;
+	if (nf->ctrl.port)
+		port_evtchn_close(nf->ctrl.port);
+	nf->tx_port = nf->rx_port = nf->ctrl.port = 0;
+	nf->stats.static_pages = 0;
+	end_grant(nf, &nf->ctrl.page, &nf->ctrl.page_ref);
+	end_grant(nf, &nf->ctrl.list, &nf->ctrl.list_ref);
 	end_grant(nf, &nf->tx_page, &nf->tx_ref);
 	end_grant(nf, &nf->rx_page, &nf->rx_ref);
 	for (unsigned i = 0; i < NETFRONT_BUFS; i++) {
@@ -93,6 +98,10 @@ static int grant_all(struct netfront *nf)
 
 	if (!rc)
 		rc = grant_page(nf, &nf->rx_page, false, &nf->rx_ref);
+	if (!rc && nf->can_ctrl)
+		rc = grant_page(nf, &nf->ctrl.page, false, &nf->ctrl.page_ref);
+	if (!rc && nf->can_ctrl)
+		rc = grant_page(nf, &nf->ctrl.list, false, &nf->ctrl.list_ref);
 	for (unsigned i = 0; !rc && i < NETFRONT_BUFS; i++) {
 		rc = grant_page(nf, &nf->tx_pool.page[i], true, &nf->tx_pool.gref[i]);
 		if (!rc)
@@ -105,6 +114,8 @@ static int open_channels(struct netfront *nf)
 {
 	int rc = port_evtchn_alloc(nf->backend_id, &nf->tx_port);
 
+	if (!rc && nf->can_ctrl)
+		rc = port_evtchn_alloc(nf->backend_id, &nf->ctrl.port);
 	if (rc)
 		return rc;
 	if (!xenbus_read_feature(nf->xb, nf->backend, "feature-split-event-channels")) {
@@ -128,6 +139,8 @@ static int write_keys(struct netfront *nf, xenbus_txn_t txn)
 		{ "event-channel", nf->tx_port, !split },
 		{ "event-channel-tx", nf->tx_port, split },
 		{ "event-channel-rx", nf->rx_port, split },
+		{ "ctrl-ring-ref", nf->ctrl.page_ref, nf->can_ctrl },
+		{ "event-channel-ctrl", nf->ctrl.port, nf->can_ctrl },
 		{ "request-rx-copy", 1, true },
 		{ "feature-rx-notify", 1, true },
 		{ "feature-sg", 1, true },
@@ -171,12 +184,15 @@ static int connect(struct netfront *nf)
 	end_deferred(nf);
 	nf->can_sg = xenbus_read_feature(nf->xb, nf->backend, "feature-sg");
 	nf->can_gso4 = xenbus_read_feature(nf->xb, nf->backend, "feature-gso-tcpv4");
+	nf->can_ctrl = xenbus_read_feature(nf->xb, nf->backend, "feature-ctrl-ring");
 	rc = grant_all(nf);
 	if (!rc)
 		rc = open_channels(nf);
 	if (rc)
 		goto undo;
 	netfront_rings_start(nf);
+	if (nf->can_ctrl)
+		netfront_ctrl_start(nf);
 	rc = publish(nf);
 	if (!rc)
 		return 0;
@@ -351,6 +367,8 @@ enum netfront_state netfront_step(struct netfront *nf)
 		if (nf->phase == PHASE_ABSENT)
 			move_absent(nf);
 	}
+	if (nf->phase == PHASE_CONNECTED)
+		netfront_ctrl_step(nf);
 	if (!own && !backend)
 		return state_of(nf);
 	for (unsigned i = 0; i < MAX_MOVES && nf->phase != PHASE_ABSENT; i++) {
@@ -388,5 +406,7 @@ void netfront_destroy(struct netfront *nf)
 	}
 	port_pages_free(nf->tx_page, 1);
 	port_pages_free(nf->rx_page, 1);
+	port_pages_free(nf->ctrl.page, 1);
+	port_pages_free(nf->ctrl.list, 1);
 	port_free(nf);
 }

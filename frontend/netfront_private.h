@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What netfront.c (data path) and netfront_connect.c (handshake) share. */
+/* What netfront.c (data path), netfront_ctrl.c (control ring) and netfront_connect.c (handshake) share. */
 #ifndef FRONTEND_NETFRONT_PRIVATE_H
 #define FRONTEND_NETFRONT_PRIVATE_H
 
@@ -25,6 +25,17 @@ struct netfront_pool {
 	uint8_t state[NETFRONT_BUFS];
 };
 
+/* The control ring; port is 0 when this back end has none. */
+struct netfront_ctrl {
+	void *page, *list;      /* the ring, and the page for lists of grants */
+	gref_t page_ref, list_ref;
+	evtchn_t port;
+	struct front_ring ring;
+	uint16_t id;            /* of the last message; 0: none was sent yet */
+	uint16_t asked;         /* XEN_NETIF_CTRL_TYPE_* of the message that is not answered yet; 0: none */
+	uint32_t adding;        /* pages in it */
+};
+
 enum netfront_phase {
 	PHASE_ABSENT,
 	PHASE_INITIALISING, /* we say Initialising, and wait for InitWait */
@@ -37,7 +48,7 @@ struct netfront {
 	/* data path */
 	bool connected;     /* rings, grants and channels are there */
 	const char *broken; /* how the back end broke the protocol; NULL: not */
-	bool can_sg, can_gso4; /* what this back end takes */
+	bool can_sg, can_gso4, can_ctrl; /* what this back end takes */
 	struct front_ring tx, rx;
 	evtchn_t tx_port, rx_port; /* the same one when the back end does not split them */
 	uint16_t tx_free[NETFRONT_BUFS]; /* a stack: the buffer that is still in the cache first */
@@ -45,6 +56,7 @@ struct netfront {
 	uint16_t rx_slot[NETFRONT_BUFS]; /* which buffer was posted at each index of the ring */
 	struct netfront_pool tx_pool, rx_pool;
 	struct netfront_stats stats;
+	struct netfront_ctrl ctrl;
 
 	/* handshake */
 	enum netfront_phase phase;
@@ -68,5 +80,9 @@ struct netfront {
 /* netfront.c: fill a fresh pair of rings; take the buffers back when the connection ends. */
 void netfront_rings_start(struct netfront *nf);
 void netfront_rings_stop(struct netfront *nf);
+
+/* netfront_ctrl.c: fill a fresh ring, before the back end looks at it; one move, when connected. */
+void netfront_ctrl_start(struct netfront *nf);
+void netfront_ctrl_step(struct netfront *nf);
 
 #endif

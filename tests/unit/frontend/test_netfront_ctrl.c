@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* frontend/netfront_ctrl.c: what is asked on the control ring, of a back end that knows static grants, one that does not, a new one and a lying one. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include <frontend/netfront.h>
+#include <frontend/netfront_private.h>
+#include <tests/support/netback_script.h>
+#include <tests/support/port_fake.h>
+
+static struct hv *hv;
+static struct xenbus *xb;
+static struct netfront *nf;
+static struct netback_script back;
+static struct back_ring ring;
+static evtchn_t port;
+static void *page;
+
+static int setup(void **state)
+{
+	struct netfront_options options = { .csum_blank = true };
+
+	(void)state;
+	memset(&back, 0, sizeof(back));
+	page = NULL;
+	if (hv_fake_open(&hv))
+		return -1;
+	port_fake_open(hv, SCRIPT_DOMID);
+	xb = xenbus_create();
+	nf = netfront_create(xb, 0, &options);
+	script_device(hv);
+	script_back(hv, "feature-ctrl-ring", "1");
+	script_back(hv, "state", "2");
+	assert_int_equal(netfront_step(nf), NETFRONT_CONNECTING);
+	return nf ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	unsigned left;
+
+	(void)state;
+	if (page)
+		hv->ops->unmap_ring(hv, page, 1);
+	script_disconnect(&back);
+	netfront_destroy(nf);
+	xenbus_destroy(xb);
+	left = port_fake_pages() + port_fake_grants() + port_fake_ports();
+	port_fake_close();
+	hv->ops->close(hv);
+	return left ? -1 : 0;
+}
+
+static void connect_back(void)
+{
+	gref_t gref = (gref_t)script_front_number(hv, "ctrl-ring-ref");
+
+	assert_int_equal(script_connect(&back, hv), 0);
+	assert_int_equal(hv->ops->map_ring(hv, SCRIPT_DOMID, &gref, 1, &page), 0);
+	assert_int_equal(hv->ops->evtchn_bind(back.channel, SCRIPT_DOMID, (evtchn_t)script_front_number(hv, "event-channel-ctrl"), &port), 0);
+	assert_int_equal(back_ring_attach(&ring, page, 1, sizeof(union xen_netif_ctrl_sring_entry)), 0);
+	assert_int_equal(netfront_step(nf), NETFRONT_CONNECTED);
+	netfront_step(nf);
+}
+
+static struct xen_netif_ctrl_request take(void)
+{
+	struct xen_netif_ctrl_request req;
+
+	assert_int_equal(back_ring_pending(&ring), 1);
+	back_ring_read(&ring, 0, &req, sizeof(req));
+	back_ring_consume(&ring, 1);
+	return req;
+}
+
+static void answer(const struct xen_netif_ctrl_request *req, uint32_t status, uint32_t data)
+{
+	struct xen_netif_ctrl_response rsp = { .id = req->id, .type = req->type, .status = status, .data = data };
+
+	back_ring_put(&ring, &rsp, sizeof(rsp));
+	assert_false(back_ring_push(&ring)); /* it wants no event for an answer */
+	netfront_step(nf);
+}
+
+static void test_all_pages_are_added(void **state)
+{
+	struct xen_netif_ctrl_request req;
+	struct xen_netif_gref list[2 * NETFRONT_BUFS];
+
+	(void)state;
+	connect_back();
+	req = take();
+	assert_int_equal(req.type, XEN_NETIF_CTRL_TYPE_GET_GREF_MAPPING_SIZE);
+	answer(&req, XEN_NETIF_CTRL_STATUS_SUCCESS, 1024);
+	req = take();
+	assert_int_equal(req.type, XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING);
+	assert_int_equal(req.data[0], 0);
+	assert_int_equal(req.data[2], 2 * NETFRONT_BUFS);
+	assert_int_equal(script_copy_in(&back, req.data[1], 0, list, sizeof(list)), 0);
+	for (unsigned i = 0; i < 2 * NETFRONT_BUFS; i++) {
+		bool tx = i < NETFRONT_BUFS;
+
+		assert_int_equal(list[i].ref, tx ? nf->tx_pool.gref[i] : nf->rx_pool.gref[i - NETFRONT_BUFS]);
+		assert_int_equal(list[i].flags, tx ? XEN_NETIF_CTRLF_GREF_readonly : 0);
+	}
+	assert_int_equal(netfront_stats(nf)->static_pages, 0);
+	answer(&req, XEN_NETIF_CTRL_STATUS_SUCCESS, 0);
+	assert_int_equal(netfront_stats(nf)->static_pages, 2 * NETFRONT_BUFS);
+	netfront_step(nf);
+	assert_int_equal(back_ring_pending(&ring), 0);
+}
+
+static void test_a_small_table(void **state)
+{
+	struct xen_netif_ctrl_request req;
+
+	(void)state;
+	connect_back();
+	req = take();
+	answer(&req, XEN_NETIF_CTRL_STATUS_SUCCESS, 40);
+	req = take();
+	assert_int_equal(req.data[2], 40);
+	answer(&req, XEN_NETIF_CTRL_STATUS_INVALID_PARAMETER, 0);
+	assert_int_equal(netfront_stats(nf)->static_pages, 0);
+	assert_int_equal(netfront_step(nf), NETFRONT_CONNECTED);
+	assert_int_equal(back_ring_pending(&ring), 0);
+}
+
+static void test_a_back_end_that_does_not_know(void **state)
+{
+	struct xen_netif_ctrl_request req;
+
+	(void)state;
+	connect_back();
+	req = take();
+	answer(&req, XEN_NETIF_CTRL_STATUS_NOT_SUPPORTED, 1024);
+	assert_int_equal(back_ring_pending(&ring), 0);
+	assert_int_equal(netfront_step(nf), NETFRONT_CONNECTED);
+	assert_int_equal(port_fake_errors(), 0);
+}
+
+static void test_no_answer_at_all(void **state)
+{
+	struct netfront_buf buf;
+
+	(void)state;
+	connect_back();
+	for (unsigned i = 0; i < 100; i++)
+		assert_int_equal(netfront_step(nf), NETFRONT_CONNECTED);
+	assert_int_equal(back_ring_pending(&ring), 1);
+	assert_int_equal(netfront_tx_alloc(nf, &buf, 1), 1);
+	buf.len = 60;
+	assert_int_equal(netfront_tx(nf, &buf, 1), 1);
+	assert_true(netfront_arm(nf, false));
+}
+
+/* An event without an answer: whoever adopted the rings is asked as the one before was. */
+static void test_a_new_back_end(void **state)
+{
+	struct xen_netif_ctrl_request req;
+
+	(void)state;
+	connect_back();
+	req = take();
+	answer(&req, XEN_NETIF_CTRL_STATUS_SUCCESS, 1024);
+	req = take();
+	answer(&req, XEN_NETIF_CTRL_STATUS_SUCCESS, 0);
+	hv->ops->evtchn_notify(back.channel, port);
+	netfront_step(nf);
+	req = take();
+	assert_int_equal(req.type, XEN_NETIF_CTRL_TYPE_GET_GREF_MAPPING_SIZE);
+	hv->ops->evtchn_notify(back.channel, port); /* while a message is under way: not another */
+	netfront_step(nf);
+	assert_int_equal(back_ring_pending(&ring), 0);
+}
+
+static void test_lies(void **state)
+{
+	struct xen_netif_ctrl_request req;
+
+	(void)state;
+	connect_back();
+	req = take();
+	req.id ^= 1;
+	answer(&req, XEN_NETIF_CTRL_STATUS_SUCCESS, 1024);
+	netfront_step(nf);
+	assert_int_equal(script_front_number(hv, "state"), XenbusStateClosed);
+}
+
+static void test_index_out_of_range(void **state)
+{
+	(void)state;
+	connect_back();
+	shm_store_release(&ring.shared->rsp_prod, 2);
+	netfront_step(nf);
+	netfront_step(nf);
+	assert_int_equal(script_front_number(hv, "state"), XenbusStateClosed);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_all_pages_are_added, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_small_table, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_back_end_that_does_not_know, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_answer_at_all, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_new_back_end, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lies, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_index_out_of_range, setup, teardown),
+	};
+
+	return cmocka_run_group_tests_name("frontend/netfront_ctrl", tests, NULL, NULL);
+}

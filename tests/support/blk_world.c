@@ -232,12 +232,17 @@ void blk_world_run_ms(struct blk_world *w, unsigned ms)
 	while (rte_rdtsc() < end);
 }
 
-/* The poller looks at the store and at descriptors every millisecond; a handshake takes a few looks. */
+/* The poller looks at the store and at descriptors every millisecond; a handshake takes a few looks. However busy the machine is, each turn has one. */
 void blk_world_settle(struct blk_world *w)
 {
-	blk_world_run_ms(w, 5);
-	while (!TAILQ_EMPTY(&w->bb.opens)) /* its thread may be slow on a busy machine */
-		blk_world_run_ms(w, 5);
+	for (unsigned looks = 0; looks < 5 || !TAILQ_EMPTY(&w->bb.opens); looks++) {
+		uint64_t next = rte_rdtsc() + rte_get_tsc_hz() / 1000;
+
+		do
+			poller_round(w->poller, false);
+		while (rte_rdtsc() < next);
+		poller_round(w->poller, false);
+	}
 }
 
 /* ---- the toolstack ---- */

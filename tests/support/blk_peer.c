@@ -59,7 +59,7 @@ void blk_peer_number(struct blk_peer *p, const char *key, unsigned long value)
 static void queue_keys(struct blk_peer *p, unsigned i)
 {
 	struct blk_peer_queue *q = &p->queue[i];
-	char dir[16] = "", key[48];
+	char dir[24] = "", key[56];
 
 	if (p->nr_queues > 1)
 		snprintf(dir, sizeof(dir), "queue-%u/", i);
@@ -171,7 +171,8 @@ struct blk_segment blk_peer_seg(struct blk_peer *p, unsigned i, unsigned first, 
 static void put(struct blk_peer_slot *s, unsigned at, const void *value, size_t n)
 {
 	assert_true(at + n <= sizeof(s->bytes));
-	memcpy(s->bytes + at, value, n);
+	if (n > 0)
+		memcpy(s->bytes + at, value, n);
 }
 
 static struct blk_peer_slot start(struct blk_peer *p, uint8_t op, uint8_t second, uint64_t id, uint64_t sector)

@@ -203,6 +203,8 @@ static void view_read(struct device *dev, struct view *v)
 		v->own = XenbusStateInitialising;
 	if (store_read_number(dev->hv, dev->front, "state", XenbusStateReconfigured, &v->front))
 		v->front = XenbusStateUnknown; /* absent or nonsense: a front end that is not there */
+	/* Still there? If the toolstack took it away meanwhile, what we read are defaults, and to act on them would write the node anew. */
+	v->present = store_is(dev->hv, dev->own, "frontend", dev->front);
 }
 
 static void front_gone(struct device *dev, bool online)

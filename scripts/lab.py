@@ -195,6 +195,7 @@ class Lab:
         self.memory_mib = memory_mib
         self.sluiced = self.backend = None
         self.consoles = {}
+        self.others = []
         self._outside_process = None
 
     def program(self, name):
@@ -238,11 +239,30 @@ class Lab:
         wait_for("sluiced's control socket", 5, lambda: self._alive(self.sluiced, "sluiced") and
                  os.path.exists(os.path.join(self.run_dir, "control.sock")))
 
-    def start_backend(self, *options):
-        self.backend = subprocess.Popen([self.program("sluice-backend"), "--run-dir", self.run_dir,
-                                         "--uplink", "net_af_packet0,iface=nic0", *options],
+    def start_backend(self, *options, uplink=True):
+        wire = ["--uplink", "net_af_packet0,iface=nic0"] if uplink else []
+        self.backend = subprocess.Popen([self.program("sluice-backend"), "--run-dir", self.run_dir, *wire, *options],
                                         stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         return self.backend
+
+    def kill_backend(self):
+        """No farewell: SIGKILL."""
+        self.backend.kill()
+        self.backend.wait()
+
+    def start_other(self, *words):
+        """A further program, that stop() ends; the caller may do so before."""
+        self.others.append(subprocess.Popen([str(word) for word in words], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log))
+        return self.others[-1]
+
+    def serve_nbd(self, *words, name="nbd"):
+        """nbdkit with this plugin and these arguments: the process and the URI, once it listens."""
+        path = os.path.join(self.scratch, name + ".sock")
+        if os.path.exists(path):
+            os.unlink(path)
+        server = self.start_other("nbdkit", "--foreground", "--exit-with-parent", "--unix", path, *words)
+        wait_for("nbdkit's socket", 5, lambda: self._alive(server, "nbdkit") and os.path.exists(path))
+        return server, f"nbd+unix:///?socket={path}"
 
     def _alive(self, process, name):
         if process.poll() is not None:
@@ -272,6 +292,11 @@ class Lab:
         self.sluice("create", path)
         return asked
 
+    def store(self, verb, *words, check=True):
+        """xenstore-read and friends on sluiced's XenStore; what they say."""
+        environment = {**os.environ, "XENSTORED_PATH": os.path.join(self.run_dir, "xenstore.sock")}
+        return command(f"xenstore-{verb}", *words, check=check, env=environment)
+
     def console(self, name):
         if name not in self.consoles:
             self.consoles[name] = Console(self, name)
@@ -297,7 +322,7 @@ class Lab:
         """End everything in order; the namespaces would do it too."""
         for console in self.consoles.values():
             console.close()
-        for process in (self.backend, self.sluiced):
+        for process in (self.backend, self.sluiced, *self.others):
             if process and process.poll() is None:
                 process.terminate()
                 try:

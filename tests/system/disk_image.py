@@ -36,3 +36,8 @@ def _mke2fs(path, tree, offset_mib, mib):
 def digest(path):
     with open(path, "rb") as file:
         return hashlib.sha256(file.read()).hexdigest()
+
+
+def allocated(path):
+    """Bytes of a sparse file that were written."""
+    return os.stat(path).st_blocks * 512

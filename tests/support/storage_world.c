@@ -81,7 +81,7 @@ int loop_make(const char *file, unsigned sector_size, char out[STORAGE_PATH])
 	return rc;
 }
 
-void loop_remove(const char *device)
+void loop_device_remove(const char *device)
 {
 	int fd = open(device, O_RDWR | O_CLOEXEC);
 

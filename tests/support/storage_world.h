@@ -21,7 +21,7 @@ int scratch_file(const char *folder, const char *name, uint64_t size, char out[S
 
 /* A loop device on a file. -errno where the machine has none to give (then say that the test is skipped). */
 int loop_make(const char *file, unsigned sector_size, char out[STORAGE_PATH]);
-void loop_remove(const char *device);
+void loop_device_remove(const char *device);
 
 struct nbd_server {
 	pid_t pid; /* 0: not running */

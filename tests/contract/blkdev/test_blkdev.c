@@ -44,7 +44,7 @@ static void run_loop(const char *name, const char *folder, unsigned sector)
 		return;
 	}
 	failed += blkdev_suite_run(&(struct blkdev_subject){.name = name, .target = device, .lasts = true});
-	loop_remove(device);
+	loop_device_remove(device);
 }
 
 static void run_nbd(const char *name, const char *folder, bool lasts, const char *const *argv)

@@ -195,7 +195,7 @@ static void a_block_device(void **state)
 	assert_true(f.direct >= 0);
 	assert_true(info.can_discard && info.discard_granularity >= 512); /* a loop device on this file system makes holes */
 	storage_file_close(&f);
-	loop_remove(device);
+	loop_device_remove(device);
 }
 
 int main(void)

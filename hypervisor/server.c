@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -37,41 +36,6 @@ struct client {
 static struct client *clients[CLIENTS_MAX];
 static int listener = -1;
 static char socket_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
-
-int server_listen(const char *run_dir, const char *name, int type)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int n = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/%s", run_dir, name);
-	int fd, rc;
-
-	if (n < 0 || (size_t)n >= sizeof(addr.sun_path)) {
-		log_error("%s/%s: longer than a socket's path may be (%zu): give a shorter --run-dir", run_dir, name, sizeof(addr.sun_path) - 1);
-		return -ENAMETOOLONG;
-	}
-	unlink(addr.sun_path); /* what a killed sluiced left: we hold the run directory's lock */
-	fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && !bind(fd, (struct sockaddr *)&addr, sizeof(addr)) && !chmod(addr.sun_path, 0600) && !listen(fd, 64))
-		return fd;
-	rc = -errno;
-	log_error("%s: cannot listen: %s", addr.sun_path, strerror(-rc));
-	if (fd >= 0)
-		close(fd);
-	return rc;
-}
-
-int server_accept(int listening)
-{
-	int fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	struct ucred who;
-	socklen_t len = sizeof(who);
-
-	if (fd < 0)
-		return -errno;
-	if (!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) && (who.uid == 0 || who.uid == geteuid()))
-		return fd;
-	close(fd);
-	return -EPERM;
-}
 
 static bool reply_waits(const struct client *c)
 {

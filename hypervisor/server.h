@@ -13,9 +13,9 @@ int server_init(const char *run_dir);
 void server_fini(void);
 
 /* A listening Unix socket <run_dir>/<name>, mode 0600, of type SOCK_STREAM or SOCK_SEQPACKET: its fd, or -errno after a line in the log.
- * Shared with dom0.c. */
+ * Shared with dom0.c and hosted.c; server_socket.c has both. */
 int server_listen(const char *run_dir, const char *name, int type);
-/* Accept a peer that may command us: root, or who we are. Its non-blocking fd, or -errno (the others are hung up). */
+/* Accept a peer that may command us: root, or who we are. Its non-blocking fd, or -errno (the others are hung up). For xenstore.sock too. */
 int server_accept(int listener);
 
 #endif

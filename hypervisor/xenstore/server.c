@@ -23,6 +23,7 @@
 #include "../loop.h"
 #include "../machine.h"
 #include "../mmu.h"
+#include "../server.h"
 #include "private.h"
 
 struct conn *store_conns;
@@ -223,22 +224,10 @@ static void on_client(int fd, uint32_t events, void *arg)
 	settle();
 }
 
-static bool peer_allowed(int fd)
-{
-	struct ucred peer;
-	socklen_t len = sizeof(peer);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
-		return false;
-	return peer.uid == 0 || peer.uid == geteuid();
-}
-
 static int client_add(int fd)
 {
 	struct conn *c;
 
-	if (!peer_allowed(fd))
-		return -EPERM;
 	if (nr_sockets >= SOCKET_CLIENTS)
 		return -EUSERS;
 	c = conn_new(&self.who);
@@ -258,7 +247,7 @@ static int client_add(int fd)
 
 static void on_listen(int fd, uint32_t events, void *arg)
 {
-	int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	int client = server_accept(fd);
 	int rc;
 
 	(void)events;

@@ -204,6 +204,16 @@ static int fill_hosted(struct domain *d)
 	return rc;
 }
 
+/* Version 4, variant 1 (RFC 4122). */
+static int random_uuid(uint8_t uuid[16])
+{
+	if (getrandom(uuid, 16, 0) != 16)
+		return -EIO;
+	uuid[6] = (uuid[6] & 0x0f) | 0x40;
+	uuid[8] = (uuid[8] & 0x3f) | 0x80;
+	return 0;
+}
+
 static int domain_fill(struct domain *d, char err[ERR_LEN])
 {
 	int rc;
@@ -216,8 +226,9 @@ static int domain_fill(struct domain *d, char err[ERR_LEN])
 	d->share = &machine.share->domain[d->domid];
 	d->vcpu[0].share = &d->share->vcpu[0];
 	__atomic_store_n(&d->share->vcpu[0].run_state, d->hosted ? HVSHARE_RUN_HOSTED : HVSHARE_RUN_HYPERVISOR, __ATOMIC_SEQ_CST);
-	if (getrandom(d->uuid, sizeof(d->uuid), 0) != sizeof(d->uuid))
-		return -EIO;
+	rc = random_uuid(d->uuid);
+	if (rc)
+		return rc;
 	rc = d->hosted ? fill_hosted(d) : fill_pv(d);
 	if (rc == -ENOMEM)
 		snprintf(err, ERR_LEN, "domain '%.64s' needs %lu MiB, %lu MiB of machine memory are free: lower its memory= or destroy others",

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "build/pv.h"
@@ -137,23 +136,12 @@ int server_domain_check_name(const char *name, char err[256])
 	return 0;
 }
 
-static int random_uuid(uint8_t uuid[16])
-{
-	if (getrandom(uuid, 16, 0) != 16)
-		return -EIO;
-	uuid[6] = (uuid[6] & 0x0f) | 0x40;
-	uuid[8] = (uuid[8] & 0x3f) | 0x80;
-	return 0;
-}
-
 /* XenStore, and for a PV domain console and threads, of a domain that is built. What failed is undone by the caller. */
 static int bring_up(struct domain *d, char err[256])
 {
 	const char *what = "its XenStore nodes cannot be written";
-	int rc = random_uuid(d->uuid);
+	int rc = server_nodes_write(d);
 
-	if (!rc)
-		rc = server_nodes_write(d);
 	if (!rc) {
 		what = "its XenStore ring cannot be served";
 		rc = store_introduce(d);

@@ -80,7 +80,7 @@ struct blkfront_stats {
 	uint64_t read_bytes, write_bytes;
 	uint64_t errors;      /* ios answered with an error */
 	uint64_t requests;    /* put into the ring; large ios take several when the back end wants it so */
-	uint64_t requeued;    /* ios that a back end left unanswered and that were given to the next one */
+	uint64_t requeued;    /* ios in the ring of a connection that ended: the next back end gets them */
 	uint64_t connections; /* how often it was connected */
 };
 

@@ -261,6 +261,129 @@ static void test_everything_unanswered_is_given_to_the_next(void **state)
 	assert_int_equal(blkfront_stats(bf)->requeued, 128);
 }
 
+/* ---- any mixture of ios, over back ends that come and go, each with other features ---- */
+
+#define SLICE 512u /* sectors: each io has a part of the disk of its own, so that what the disk must hold is known */
+#define SLICES (BLK_SCRIPT_SECTORS / SLICE)
+
+static uint8_t model[BLK_SCRIPT_SECTORS * 512], slice[SLICES][SLICE * 512];
+static bool under_way[SLICES];
+static unsigned rng_state, answered_in_all;
+
+static unsigned rng(unsigned below)
+{
+	rng_state = rng_state * 1103515245u + 12345;
+	return (rng_state >> 8) % below;
+}
+
+static void submit_random(unsigned i)
+{
+	uint64_t sector = (uint64_t)i * SLICE + rng(SLICE / 2), len = (1 + rng(SLICE / 2)) * 512;
+	uint8_t *expect = model + sector * 512;
+	unsigned kind = rng(8);
+
+	under_way[i] = true;
+	io[i].owner = NULL;
+	if (kind == 0)
+		return submit(&io[i], BLKFRONT_FLUSH, 0, NULL, 0);
+	if (kind == 1) {
+		memset(expect, 0, len);
+		return submit(&io[i], BLKFRONT_DISCARD, sector, NULL, len);
+	}
+	if (kind < 5) {
+		for (uint64_t k = 0; k < len; k++)
+			slice[i][k] = (uint8_t)rng(256);
+		memcpy(expect, slice[i], len);
+		return submit(&io[i], BLKFRONT_WRITE, sector, slice[i], len);
+	}
+	memset(slice[i], 0xee, len);
+	io[i].owner = expect;
+	submit(&io[i], BLKFRONT_READ, sector, slice[i], len);
+}
+
+static void poll_random(void)
+{
+	unsigned n = blkfront_poll(bf, done, 1 + rng(8));
+
+	for (unsigned k = 0; k < n; k++) {
+		unsigned i = (unsigned)(done[k] - io);
+
+		assert_true(under_way[i]);
+		under_way[i] = false;
+		assert_int_equal(done[k]->result, 0);
+		if (done[k]->owner)
+			assert_memory_equal(slice[i], done[k]->owner, done[k]->len);
+		answered_in_all++;
+	}
+}
+
+/* Take some requests, do most of them, answer some of those, in another order. */
+static void serve_random(void)
+{
+	static struct blkif_request held[16];
+	unsigned n = 0;
+
+	while (n < 16 && rng(8) && blk_script_take(&back, &held[n]))
+		n++;
+	while (n) {
+		unsigned k = rng(n);
+
+		blk_script_answer(&back, held[k].id, blk_script_echo(&held[k]), blk_script_execute(&back, &held[k]));
+		held[k] = held[--n];
+	}
+	blk_script_push(&back);
+}
+
+/* Dies with requests taken, done, and not answered. */
+static void die_random(void)
+{
+	static const char *const segments[] = { "0", "1", "12", "64", "256", "4096" };
+	struct blkif_request req;
+
+	while (rng(6) && blk_script_take(&back, &req))
+		blk_script_execute(&back, &req);
+	blk_script_disconnect(&back);
+	blk_script_back(hv, "state", rng(2) ? "5" : "1");
+	assert_int_equal(blkfront_step(bf), BLKFRONT_CLOSED);
+	blk_script_back(hv, "feature-max-indirect-segments", segments[rng(6)]);
+	blk_script_back(hv, "max-ring-page-order", rng(2) ? "0" : "2");
+	for (unsigned i = 0; i < rng(4); i++)
+		poll_random();
+	handshake();
+}
+
+static void test_any_mixture(void **state)
+{
+	(void)state;
+	connect_now();
+	rng_state = 1;
+	answered_in_all = 0;
+	memset(model, 0, sizeof(model));
+	memset(under_way, 0, sizeof(under_way));
+	for (unsigned round = 0; round < 4000; round++) {
+		unsigned i = rng(SLICES);
+
+		if (!under_way[i])
+			submit_random(i);
+		if (rng(2))
+			blkfront_kick(bf);
+		if (rng(3))
+			serve_random();
+		poll_random();
+		if (!rng(40))
+			die_random();
+	}
+	for (unsigned round = 0; round < 1000; round++) {
+		blk_script_serve(&back);
+		poll_random();
+	}
+	for (unsigned i = 0; i < SLICES; i++)
+		assert_false(under_way[i]);
+	assert_memory_equal(back.disk, model, sizeof(model));
+	assert_true(answered_in_all > 500);
+	assert_true(blkfront_stats(bf)->connections > 50);
+}
+
 /* A large io that was half answered, with an error even, starts from its beginning. */
 static void test_half_an_io(void **state)
 {
@@ -471,6 +594,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_transaction_conflicts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_resize, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_everything_unanswered_is_given_to_the_next, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_any_mixture, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_half_an_io, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pages_survive, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_back_end_reopens_from_closed, setup, teardown),

@@ -15,6 +15,8 @@ $(UNIT_BIN) $(HOSTILE_BIN) $(CONTRACT_BIN): $(B)/%: $(B)/%.c.o $(LIBS) $(B)/libt
 	@echo "  LD   $@"
 	@$(CC) -o $@ $< $(B)/libtestsupport.a $(LDFLAGS_ALL) $(TEST_LIBS)
 
+include perf/perf.mk
+
 .PHONY: tests-bin
 tests-bin: $(UNIT_BIN) $(HOSTILE_BIN) $(CONTRACT_BIN)
 .SECONDARY:

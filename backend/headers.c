@@ -36,6 +36,8 @@ static int find_headers(struct rte_mbuf *m, bool *tcp)
 	m->l2_len = lens.l2_len;
 	m->l3_len = lens.l3_len;
 	m->l4_len = lens.l4_len;
+	if (m->l2_len != lens.l2_len || m->l3_len != lens.l3_len)
+		return -EBADMSG; /* extension headers beyond the mbuf's few bits: the next one to look would find other headers than we did */
 	m->ol_flags |= v4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6;
 	m->ol_flags |= *tcp ? RTE_MBUF_F_TX_TCP_CKSUM : RTE_MBUF_F_TX_UDP_CKSUM;
 	return 0;

@@ -78,6 +78,29 @@ static void header_lengths_that_lie(void **state)
 	}
 }
 
+/* 512 bytes of hop-by-hop options: the length of the network header does not fit into an mbuf's 9 bits and would come out as 40. */
+static void ipv6_options_without_end(void **state)
+{
+	(void)state;
+	for (unsigned units = 0; units < 128; units++) {
+		unsigned options = (units + 1) * 8;
+		struct rte_mbuf *m;
+		int rc;
+
+		tcp(true);
+		memmove(frame + 14 + 40 + options, frame + 14 + 40, 60);
+		memset(frame + 14 + 40, 0, options);
+		frame[14 + 40] = IPPROTO_TCP;
+		frame[14 + 40 + 1] = (uint8_t)units;
+		frame[14 + 6] = 0; /* hop-by-hop */
+		m = make(1600);
+		rc = headers_from_guest(m, XEN_NETIF_GSO_TYPE_NONE, 0);
+		assert_int_equal(rc, 40 + options > 511 ? -EBADMSG : 0);
+		assert_true(rc || m->l3_len == 40 + options);
+		rte_pktmbuf_free(m);
+	}
+}
+
 static void not_tcp_nor_udp(void **state)
 {
 	(void)state;
@@ -186,6 +209,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(truncated),
 		cmocka_unit_test(header_lengths_that_lie),
+		cmocka_unit_test(ipv6_options_without_end),
 		cmocka_unit_test(not_tcp_nor_udp),
 		cmocka_unit_test(udp),
 		cmocka_unit_test(gso_that_does_not_fit),

@@ -91,6 +91,18 @@ void loop_device_remove(const char *device)
 	close(fd);
 }
 
+int run_program(const char *const *argv)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		execvp(argv[0], (char *const *)(uintptr_t)argv);
+		_exit(127);
+	}
+	return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0 ? 0 : -1;
+}
+
 static bool accepts(const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};

@@ -23,6 +23,9 @@ int scratch_file(const char *folder, const char *name, uint64_t size, char out[S
 int loop_make(const char *file, unsigned sector_size, char out[STORAGE_PATH]);
 void loop_device_remove(const char *device);
 
+/* Runs argv to its end. 0 when that was a good one. */
+int run_program(const char *const *argv);
+
 struct nbd_server {
 	pid_t pid; /* 0: not running */
 	char socket[STORAGE_PATH];

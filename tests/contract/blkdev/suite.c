@@ -3,6 +3,7 @@
 #include "suite.h"
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -421,6 +422,36 @@ static void close_of_nothing(void **state)
 	dev->ops->close(NULL);
 }
 
+static void *open_thread(void *out)
+{
+	char err[256];
+
+	if (blkdev_open(subject->target, false, out, err))
+		*(struct blkdev **)out = NULL;
+	return NULL;
+}
+
+/* Whoever opened it may be gone: what is under way is the submitter's. */
+static void opened_by_another_thread(void **state)
+{
+	pthread_t thread;
+
+	(void)state;
+	dev->ops->close(dev);
+	assert_int_equal(pthread_create(&thread, NULL, open_thread, &dev), 0);
+	pthread_join(thread, NULL);
+	assert_non_null(dev);
+	fill(memory, 0, DEPTH * BLOCK, 30);
+	for (unsigned i = 0; i < DEPTH; i++)
+		io_make(i, BLKDEV_WRITE, (uint64_t)i * BLOCK, BLOCK, memory + i * BLOCK);
+	run(DEPTH);
+	for (unsigned i = 0; i < DEPTH; i++)
+		assert_int_equal(ios[i].result, 0);
+	assert_int_equal(run_one(BLKDEV_FLUSH, 0, 0, NULL), 0);
+	assert_int_equal(run_one(BLKDEV_READ, 0, DEPTH * BLOCK, memory2), 0);
+	assert_filled(memory2, 0, DEPTH * BLOCK, 30);
+}
+
 /* A kick with nothing queued, a poll with nothing under way. */
 static void idle(void **state)
 {
@@ -439,7 +470,8 @@ int blkdev_suite_run(const struct blkdev_subject *s)
 	const struct CMUnitTest tests[] = {
 		CASE(info_is_sane), CASE(what_is_written_is_read), CASE(first_and_last_sector), CASE(deep_queue), CASE(overlapping_batches),
 		CASE(odd_shapes_of_iov), CASE(flush), CASE(discard), CASE(secure_discard), CASE(wrong_ios_are_refused), CASE(readonly_refuses_writes),
-		CASE(fd_is_readable_when_ios_ended), CASE(close_with_ios_under_way), CASE(close_of_nothing), CASE(idle),
+		CASE(fd_is_readable_when_ios_ended), CASE(close_with_ios_under_way), CASE(close_of_nothing), CASE(opened_by_another_thread),
+		CASE(idle),
 	};
 	int failed;
 

@@ -80,8 +80,12 @@ static void run_nbd_servers(const char *folder)
 		     "blocksize-error-policy=error"));
 	run_nbd("nbd: answers late, in any order", folder, true,
 		ARGV(NBDKIT, "--filter=delay", "memory", "16M", "delay-read=1ms", "delay-write=1ms"));
-	if (scratch_file(folder, "qemu.img", SUBJECT_SIZE, image) == 0)
-		run_nbd("nbd: qemu-nbd", folder, true, ARGV("qemu-nbd", "-t", "-f", "raw", "--discard=unmap", "-k", "SOCKET", image));
+	snprintf(image, sizeof(image), "%.100s/disk.qcow2", folder);
+	if (run_program(ARGV("qemu-img", "create", "-q", "-f", "qcow2", image, "16M")))
+		skip("nbd: qcow2 through qemu-nbd", "qemu-img is not installed; see scripts/setup");
+	else
+		run_nbd("nbd: qcow2 through qemu-nbd", folder, true,
+			ARGV("qemu-nbd", "-t", "-f", "qcow2", "--discard=unmap", "-k", "SOCKET", image));
 }
 
 int main(void)

@@ -6,7 +6,7 @@ HOSTED_ECHO := $(B)/sluice-hosted-echo
 NBDKIT_PLUGIN := $(B)/nbdkit-sluice-plugin.so
 HOSTED_DEMO_SRC := guest-drivers/hosted/echo.c $(addprefix guest-drivers/kernel/,net.c inet.c count.c)
 
-hosted: $(HOSTED_LIB) $(HOSTED_ECHO)
+hosted: $(HOSTED_LIB) $(HOSTED_ECHO) $(NBDKIT_PLUGIN)
 
 $(B)/pic/%.c.o: %.c
 	@mkdir -p $(@D)
@@ -18,3 +18,10 @@ $(HOSTED_LIB): $(HOSTED_SRC:%=$(B)/pic/%.o)
 $(HOSTED_ECHO): $(HOSTED_DEMO_SRC:%=$(B)/pic/%.o) $(HOSTED_LIB)
 	@echo "  LD   $@"
 	@$(CC) -o $@ $^ $(LDFLAGS_ALL)
+# nbdkit looks plugin_init up; nothing else of us is to be seen.
+$(B)/pic/guest-drivers/hosted/nbdkit-sluice-plugin.c.o: CFLAGS_ALL += $(shell pkg-config --cflags nbdkit 2>/dev/null) -Wno-missing-prototypes
+$(NBDKIT_PLUGIN): $(addprefix $(B)/pic/guest-drivers/hosted/,nbdkit-sluice-plugin.c.o vbd_client.c.o) $(HOSTED_LIB)
+	@echo "  LD   $@"
+	@$(CC) -shared -Wl,--exclude-libs,ALL -o $@ $^ $(LDFLAGS_ALL) -lpthread
+
+-include $(shell find $(B)/pic -name '*.d' 2>/dev/null)

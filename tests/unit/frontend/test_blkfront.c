@@ -195,6 +195,25 @@ static void test_with_few_indirect(void **state)
 	assert_int_equal(back.most_segments, 32);
 }
 
+/* The ring fills up in the middle of an io: it ends when all of it is answered, not when all that was asked is. */
+static void test_an_io_larger_than_the_room(void **state)
+{
+	uint8_t *in = malloc(2 * BLKFRONT_IO_MAX);
+
+	(void)state;
+	blk_script_back(hv, "feature-max-indirect-segments", "0");
+	blk_script_back(hv, "max-ring-page-order", "0");
+	connect_now();
+	pattern(back.disk, 2 * BLKFRONT_IO_MAX, 9);
+	memset(in, 0, 2 * BLKFRONT_IO_MAX);
+	for (unsigned i = 0; i < 2; i++)
+		submit(&io[i], BLKFRONT_READ, i * BLKFRONT_IO_MAX / 512, in + i * BLKFRONT_IO_MAX, BLKFRONT_IO_MAX);
+	assert_int_equal(run(2), 2);
+	assert_memory_equal(in, back.disk, 2 * BLKFRONT_IO_MAX);
+	assert_int_equal(back.served, 48);
+	free(in);
+}
+
 static void test_more_requests_than_slots(void **state)
 {
 	static uint8_t bytes[300][512];
@@ -297,6 +316,7 @@ static void test_flush_and_discard(void **state)
 	struct blkif_request req;
 
 	(void)state;
+	blk_script_back(hv, "feature-barrier", "1"); /* a flush is the cheaper one */
 	connect_now();
 	memset(back.disk, 0x11, 4096);
 	assert_int_equal(one(BLKFRONT_FLUSH, 0, NULL, 0), 0);
@@ -306,6 +326,8 @@ static void test_flush_and_discard(void **state)
 	assert_int_equal(back.disk[2 * 512], 0);
 	assert_int_equal(back.disk[4 * 512 - 1], 0);
 	assert_int_equal(back.disk[4 * 512], 0x11);
+	assert_int_equal(one(BLKFRONT_DISCARD, 0, NULL, (BLK_SCRIPT_SECTORS + 1) * 512ull), -ERANGE);
+	assert_int_equal(one(BLKFRONT_DISCARD, 8, NULL, 1ull << 63), -ERANGE);
 	assert_int_equal(one(BLKFRONT_SECURE_DISCARD, 4, NULL, 512), 0);
 	assert_int_equal(back.disk[4 * 512], 0xff);
 	submit(&io[0], BLKFRONT_FLUSH, 0, NULL, 0);
@@ -428,6 +450,8 @@ static void test_arming(void **state)
 	blk_script_serve(&back);
 	assert_false(blkfront_arm(bf));
 	assert_int_equal(blkfront_poll(bf, done, 1), 1);
+	assert_true(blkfront_arm(bf));
+	assert_false(port_evtchn_take((evtchn_t)blk_script_front_number(hv, "event-channel"))); /* or waiting would be a busy loop */
 	submit(&io[0], BLKFRONT_READ, BLK_SCRIPT_SECTORS, bytes, 512); /* refused here */
 	blkfront_kick(bf);
 	assert_false(blkfront_arm(bf));
@@ -556,6 +580,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_the_largest_io, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_without_indirect, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_with_few_indirect, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_an_io_larger_than_the_room, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_more_requests_than_slots, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_more_bytes_than_pages, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pages_in_place, setup, teardown),

@@ -492,6 +492,60 @@ static void test_device_detached(void **state)
 	assert_int_equal(io[0].result, 0);
 }
 
+/* The node goes without a word. */
+static void test_node_removed(void **state)
+{
+	static uint8_t bytes[512];
+
+	(void)state;
+	connect_now();
+	submit(&io[0], BLKFRONT_WRITE, 0, bytes, 512);
+	blkfront_kick(bf);
+	blk_script_disconnect(&back);
+	hv_fake_store_rm(hv, 0, BLK_SCRIPT_FRONT);
+	assert_int_equal(blkfront_step(bf), BLKFRONT_ABSENT);
+	assert_int_equal(port_fake_grants(), 0);
+	assert_int_equal(port_fake_ports(), 0);
+	assert_int_equal(blkfront_poll(bf, done, 1), 1);
+	assert_int_equal(io[0].result, -ENODEV);
+}
+
+/* An id that was in use with the last back end, and is not with this one. */
+static void test_an_answer_to_the_last_connection(void **state)
+{
+	static uint8_t bytes[3][512];
+	struct blkif_request req;
+	uint64_t highest = 0;
+
+	(void)state;
+	connect_now();
+	for (unsigned i = 0; i < 3; i++)
+		submit(&io[i], BLKFRONT_WRITE, i, bytes[i], 512);
+	blkfront_kick(bf);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_true(blk_script_take(&back, &req));
+		highest = req.id > highest ? req.id : highest;
+		if (!i)
+			blk_script_answer(&back, req.id, req.operation, 0);
+	}
+	blk_script_push(&back);
+	assert_int_equal(blkfront_poll(bf, done, 3), 1);
+	blk_script_disconnect(&back);
+	blk_script_back(hv, "state", "5");
+	blkfront_step(bf);
+	handshake();
+	for (unsigned i = 0; i < 2; i++) {
+		assert_true(blk_script_take(&back, &req));
+		assert_true(req.id < highest);
+	}
+	blk_script_answer(&back, highest, BLKIF_OP_WRITE, 0);
+	blk_script_push(&back);
+	assert_int_equal(blkfront_poll(bf, done, 3), 0);
+	blk_script_disconnect(&back);
+	assert_int_equal(blkfront_step(bf), BLKFRONT_CLOSED);
+	assert_int_equal(blkfront_poll(bf, done, 3), 2);
+}
+
 /* Broken three times, it stays closed. */
 static void test_violations(void **state)
 {
@@ -508,6 +562,11 @@ static void test_violations(void **state)
 		if (i == 3)
 			break;
 		handshake();
+		submit(&io[0], BLKFRONT_FLUSH, 0, NULL, 0); /* a new chance */
+		blkfront_kick(bf);
+		assert_int_equal(blk_script_serve(&back), 1);
+		assert_int_equal(blkfront_poll(bf, done, 1), 1);
+		assert_int_equal(io[0].result, 0);
 	}
 	blk_script_back(hv, "state", "2");
 	assert_int_equal(blkfront_step(bf), BLKFRONT_CLOSED);
@@ -599,6 +658,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_pages_survive, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_back_end_reopens_from_closed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_device_detached, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_node_removed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_an_answer_to_the_last_connection, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_violations, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_senseless_disks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_senseless_nodes, setup, teardown),

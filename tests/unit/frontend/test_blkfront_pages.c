@@ -151,6 +151,33 @@ static void test_a_page_that_was_held_for_a_while(void **state)
 	blkfront_pages_give(bf, &io[0]);
 }
 
+/* Pages taken before there is anybody to grant them to, and while the back end is waited for. */
+static void test_pages_taken_early(void **state)
+{
+	(void)state;
+	io[0].len = io[1].len = 4096;
+	assert_int_equal(blkfront_pages_take(bf, &io[0]), 0);
+	assert_int_equal(port_fake_grants(), 0);
+	blkfront_step(bf);
+	blk_script_back(hv, "state", "2");
+	blkfront_step(bf);
+	assert_int_equal(blkfront_pages_take(bf, &io[1]), 0);
+	assert_int_equal(blk_script_connect(&back, hv), 0);
+	assert_int_equal(blkfront_step(bf), BLKFRONT_CONNECTED);
+	assert_int_equal(port_fake_grants(), 4 + 2);
+	for (unsigned i = 0; i < 2; i++) {
+		memset(blkfront_page(bf, &io[i], 0), 0x31 + (int)i, 4096);
+		submit(i, BLKFRONT_WRITE, i * 8, NULL, 4096);
+	}
+	assert_int_equal(blk_script_serve(&back), 2);
+	assert_int_equal(blkfront_poll(bf, done, 4), 2);
+	assert_int_equal(io[0].result | io[1].result, 0);
+	assert_int_equal(back.disk[0], 0x31);
+	assert_int_equal(back.disk[4096], 0x32);
+	blkfront_pages_give(bf, &io[0]);
+	blkfront_pages_give(bf, &io[1]);
+}
+
 static void test_a_ring_that_is_still_held(void **state)
 {
 	struct hv_map_op map;
@@ -242,6 +269,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_a_page_that_is_still_held, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_page_that_was_held_for_a_while, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pages_taken_early, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_ring_that_is_still_held, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_grants_for_a_connection, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_few_grants_for_data, setup, teardown),

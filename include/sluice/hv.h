@@ -67,7 +67,8 @@ struct hv_ops {
 
 	/* ---- grants. Safe from several threads at once. Never block on a guest. ---- */
 
-	/* Map n single pages. Each success pins the grant until it is unmapped or we die. */
+	/* Map n single pages. Each success pins the grant until it is unmapped or we die. A domain that is gone is GNTST_bad_domain; on
+	 * Xen only when the last mapping of its pages is gone too. Our own domain is GNTST_bad_domain. */
 	int (*map)(struct hv *hv, struct hv_map_op *ops, unsigned n);
 	int (*unmap)(struct hv *hv, struct hv_unmap_op *ops, unsigned n);
 
@@ -96,8 +97,9 @@ struct hv_ops {
 	 * nothing more when it is still pending there. */
 	int (*evtchn_notify)(struct hv_evtchn *e, evtchn_t port);
 
-	/* Fetch and clear up to max ports that fired; returns how many. Does not block. Where events need the kernel (Xen), a call
-	 * without `arm` that soon follows another looks at nothing; elsewhere it makes no system call unless something fired. With arm, the fd becomes readable for whatever fires after
+	/* Fetch and clear up to max ports that fired; returns how many (on Xen a port may be told once more than it fired).
+	 * Does not block. Where events need the kernel (Xen), a call without `arm` that soon follows another looks at nothing;
+	 * elsewhere it makes no system call unless something fired. With arm, the fd becomes readable for whatever fires after
 	 * this call returned; without it the fd may stay silent (the caller polls). */
 	unsigned (*evtchn_pending)(struct hv_evtchn *e, evtchn_t *ports, unsigned max, bool arm);
 

@@ -33,9 +33,17 @@ struct hv_peer_ops {
 	int (*second)(struct hv_peer *p, struct hv **out);
 };
 
+/* What hv.h allows a provider because its hypervisor is so. */
+enum hv_quirk {
+	HV_QUIRK_SILENT_NOTIFY = 1 << 0, /* an event to a closed port is dropped without a word */
+	HV_QUIRK_REPEATS = 1 << 1,       /* events that come before the first is fetched are told once more */
+	HV_QUIRK_ZOMBIES = 1 << 2,       /* pages of a dead domain that are still mapped can be reached until they are not */
+};
+
 struct hv_peer {
 	const struct hv_peer_ops *ops;
 	struct hv *hv; /* the provider under test, open */
+	unsigned quirks;
 };
 
 /* Runs every case; the exit status for main. */

@@ -73,6 +73,8 @@ void test_events_from_the_guest(void **state)
 	for (unsigned i = 0; i < 5; i++)
 		guest_send(theirs);
 	expect_fired(e, ours); /* five are one */
+	if (peer->quirks & HV_QUIRK_REPEATS)
+		expect_fired(e, ours);
 	expect_silence(e);
 	guest_send(theirs);
 	expect_fired(e, ours);
@@ -161,15 +163,16 @@ void test_the_peer_closes(void **state)
 {
 	struct hv_evtchn *e = open_channel(hv);
 	evtchn_t theirs = offer(dom, 0), ours = bind_port(e, theirs);
+	int gone = peer->quirks & HV_QUIRK_SILENT_NOTIFY ? 0 : -ENOTCONN;
 
 	(void)state;
 	assert_int_equal(peer->ops->close(peer, dom, theirs), 0);
-	assert_int_equal(hv->ops->evtchn_notify(e, ours), -ENOTCONN);
+	assert_int_equal(hv->ops->evtchn_notify(e, ours), gone);
 	assert_int_equal(hv->ops->evtchn_unbind(e, ours), 0);
 	theirs = offer(dom, 0);
 	ours = bind_port(e, theirs);
 	destroy();
-	assert_int_equal(hv->ops->evtchn_notify(e, ours), -ENOTCONN);
+	assert_int_equal(hv->ops->evtchn_notify(e, ours), gone);
 	assert_int_equal(hv->ops->evtchn_unbind(e, ours), 0);
 	hv->ops->evtchn_close(e);
 }

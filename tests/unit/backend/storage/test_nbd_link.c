@@ -210,28 +210,38 @@ static void tries_come_slower(void **state)
 	nbd_link_close(&l);
 }
 
+static void never_comes_up(struct nbd_link *l, const char *const *argv)
+{
+	uint64_t began = nbd_link_now();
+
+	nbd_server_stop(&server, SIGKILL);
+	serve(argv);
+	turn_until(l, NBD_LINK_WAITING);
+	while (nbd_link_now() - began < SECOND) {
+		nbd_link_turn(l);
+		nbd_link_watch(l, false, 0);
+		assert_int_not_equal(l->state, NBD_LINK_UP);
+		assert_true(l->info.sector_size == 512 && l->info.can_flush); /* what the guest was told */
+		poll(&(struct pollfd){.fd = l->epoll, .events = POLLIN}, 1, 100);
+	}
+}
+
 /* A server that comes back with less than the guest was told is no server. */
 static void another_kind_of_export(void **state)
 {
 	struct nbd_link l;
 	char err[STORAGE_ERR];
-	uint64_t began;
 
 	(void)state;
 	serve(ARGV(NBDKIT, "memory", "1M"));
 	assert_int_equal(nbd_link_open(&l, server.uri, false, err), 0);
-	nbd_server_stop(&server, SIGKILL);
-	serve(ARGV(NBDKIT, "-r", "memory", "1M"));
-	turn_until(&l, NBD_LINK_WAITING);
-	for (began = nbd_link_now(); nbd_link_now() - began < SECOND; ) {
-		nbd_link_turn(&l);
-		nbd_link_watch(&l, false, 0);
-		assert_int_not_equal(l.state, NBD_LINK_UP);
-		poll(&(struct pollfd){.fd = l.epoll, .events = POLLIN}, 1, 100);
-	}
+	never_comes_up(&l, ARGV(NBDKIT, "-r", "memory", "1M"));
+	never_comes_up(&l, ARGV(NBDKIT, "--filter=blocksize-policy", "memory", "1M", "blocksize-minimum=4096"));
+	never_comes_up(&l, ARGV(NBDKIT, "eval", "get_size=echo 1048576", "can_write=exit 0", "pread=exit 1", "pwrite=exit 1")); /* cannot flush */
 	nbd_server_stop(&server, SIGKILL);
 	serve(ARGV(NBDKIT, "memory", "1M"));
 	turn_until(&l, NBD_LINK_UP);
+	assert_int_equal(l.info.sector_size, 512);
 	nbd_link_close(&l);
 }
 

@@ -131,6 +131,36 @@ static void a_short_file_is_an_error(void **state)
 	assert_int_equal(io_run(BLKDEV_READ, 8192, 4096, memory), 0);
 }
 
+/* A read stops within a piece of memory, at the file's end; the file grows; the read goes on where it stopped. */
+static void a_short_read_goes_on(void **state)
+{
+	struct pollfd p = {.fd = dev->ops->fd(dev), .events = POLLIN};
+	uint8_t *want = malloc(32768), *to = memory + 65536;
+	struct blkdev_io *io = &ios[0];
+	int fd = open(path, O_RDWR);
+
+	(void)state;
+	for (unsigned i = 0; i < 32768; i++)
+		want[i] = (uint8_t)(i / 512 + i);
+	assert_int_equal(pwrite(fd, want, 32768, 0), 32768);
+	assert_int_equal(ftruncate(fd, 5 * 4096 + 512), 0);
+	*io = (struct blkdev_io){.op = BLKDEV_READ, .len = 32768, .niov = 3};
+	io->iov[0] = (struct iovec){.iov_base = to + 65536, .iov_len = 8192};
+	io->iov[1] = (struct iovec){.iov_base = to + 32768, .iov_len = 16384};
+	io->iov[2] = (struct iovec){.iov_base = to, .iov_len = 8192};
+	dev->ops->submit(dev, io);
+	assert_int_equal(dev->ops->kick(dev), 0);
+	assert_int_equal(poll(&p, 1, 10000), 1); /* it came short */
+	assert_int_equal(pwrite(fd, want, 32768, 0), 32768);
+	collect(1);
+	assert_int_equal(io->result, 0);
+	assert_memory_equal(to + 65536, want, 8192);
+	assert_memory_equal(to + 32768, want + 8192, 16384);
+	assert_memory_equal(to, want + 24576, 8192);
+	close(fd);
+	free(want);
+}
+
 static void refresh_sees_a_new_size(void **state)
 {
 	(void)state;
@@ -233,7 +263,8 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		CASE(both_ways_are_coherent), CASE(flush_reaches_the_file), CASE(a_short_file_is_an_error), CASE(refresh_sees_a_new_size),
+		CASE(both_ways_are_coherent), CASE(flush_reaches_the_file), CASE(a_short_file_is_an_error), CASE(a_short_read_goes_on),
+		CASE(refresh_sees_a_new_size),
 		CASE(memory_that_is_not_there), CASE(a_broken_ring_ends_every_io), CASE(a_full_disk),
 	};
 

@@ -259,6 +259,7 @@ static struct guest *guest_make(int fd)
 
 static void guest_new(int fd, uint32_t events, void *arg)
 {
+	static bool said; /* until there is room again */
 	struct guest *g;
 	unsigned i = 0;
 
@@ -271,11 +272,14 @@ static void guest_new(int fd, uint32_t events, void *arg)
 		i++;
 	g = i < HVSHARE_DOMAINS ? guest_make(fd) : NULL;
 	if (!g || loop_add(fd, EPOLLIN, guest_ready, g)) {
-		log_error("a process cannot attach as a domain: at most %u can: stop another", HVSHARE_DOMAINS);
+		if (!said)
+			log_error("a process cannot attach as a domain: at most %u can: stop another", HVSHARE_DOMAINS);
+		said = true;
 		free(g);
 		close(fd);
 		return;
 	}
+	said = false;
 	guests[i] = g;
 }
 

@@ -73,6 +73,7 @@ void hv_sluice_evtchn_close(struct hv_evtchn *base)
 	for (evtchn_t port = 1; port < HVSHARE_PORTS; port++)
 		if (is_ours(e, port))
 			forget_wake_fd(s, port);
+	hv_sluice_memory_trim(s);
 	req.channel = e->channel;
 	hv_sluice_call(s, &req, &reply, fds);
 	s->evtchn[e->channel] = NULL;

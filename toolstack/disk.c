@@ -16,6 +16,8 @@
 #include "config.h"
 #include "toolstack.h"
 
+#define NUMBER_MAX 0x1ffffffful /* bit 28 marks the extended numbers */
+
 /* Letters from 'a' on, in base 26 without a zero, then digits: the disk and its partition. NULL: something else. */
 static const char *split_name(const char *p, unsigned max_disk, unsigned long *disk, unsigned long *partition)
 {
@@ -59,7 +61,7 @@ int disk_number(const char *vdev, unsigned *number)
 	}
 	errno = 0;
 	disk = strtoul(vdev, &stop, 0);
-	if (*vdev >= '0' && *vdev <= '9' && !*stop && !errno && disk <= INT_MAX) {
+	if (*vdev >= '0' && *vdev <= '9' && !*stop && !errno && disk <= NUMBER_MAX) {
 		*number = (unsigned)disk;
 		return 0;
 	}

@@ -190,7 +190,7 @@ static int do_number(void *vdev)
 static void numbers(void **state)
 {
 	static const char *const wrong[] = { "", "xvd", "xvd1", "xvda0", "xvda256", "xvdA", "xvdaxaxaxaxaxa", "hde", "hda64", "sdq", "sda16", "xvda1x",
-					     "0x80000000", "-1", "vda" };
+					     "0x20000000", "0x80000000", "-1", "vda" };
 
 	(void)state;
 	numbered("xvda", 51712);

@@ -195,11 +195,42 @@ static void remove_asks_the_back_end(void **state)
 	assert_true(absent(BACK_B "/frontend"));
 }
 
+static void *offer_late(void *arg)
+{
+	struct xs_handle *own = xs_open(0);
+
+	usleep(100000);
+	xs_write(own, XBT_NULL, BACK "/state", "2", 1);
+	xs_close(own);
+	return arg;
+}
+
+/* A guest looks for its disks once: it is not to run before they are offered. */
+static void waits_for_the_offer(void **state)
+{
+	struct disk_config disk[2];
+	pthread_t thread;
+
+	(void)state;
+	add_two(disk);
+	assert_int_equal(pthread_create(&thread, NULL, offer_late, NULL), 0);
+	assert_int_equal(vbd_store_wait(xs, DOMID, disk, 1), 0);
+	holds(BACK "/state", "2");
+	pthread_join(thread, NULL);
+	assert_true(xs_write(xs, XBT_NULL, BACK_B "/state", "5", 1));
+	assert_true(xs_write(xs, XBT_NULL, "/local/domain/0/error/backend/vbd/7/268439552/error", "2 no such file", 14));
+	assert_int_equal(vbd_store_wait(xs, DOMID, disk, 2), 1); /* refused */
+	assert_true(xs_write(xs, XBT_NULL, BACK_B "/state", "6", 1));
+	assert_int_equal(vbd_store_remove(xs, DOMID, disk[1].number), 0);
+	assert_true(absent("/local/domain/0/error/backend/vbd/7/268439552/error"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(both_directories),
 		cmocka_unit_test(names_and_list),
+		cmocka_unit_test(waits_for_the_offer),
 		cmocka_unit_test(remove_asks_the_back_end),
 	};
 

@@ -16,11 +16,22 @@ static uint16_t pseudo_sum(const void *l3, bool v4, uint64_t flags)
 	return v4 ? rte_ipv4_phdr_cksum(l3, flags) : rte_ipv6_phdr_cksum(l3, flags);
 }
 
+/* The headers must all be in the first segment; the others may be memory that the guest still writes to (lent.h), and are not looked at. */
+static uint32_t first_segment_ptype(struct rte_mbuf *m, struct rte_net_hdr_lens *lens)
+{
+	uint32_t whole = m->pkt_len, ptype;
+
+	m->pkt_len = m->data_len;
+	ptype = rte_net_get_ptype(m, lens, PTYPES);
+	m->pkt_len = whole;
+	return ptype;
+}
+
 /* Flags and lengths for a blank checksum; *tcp says whether it is TCP. */
 static int find_headers(struct rte_mbuf *m, bool *tcp)
 {
 	struct rte_net_hdr_lens lens = {0};
-	uint32_t ptype = rte_net_get_ptype(m, &lens, PTYPES);
+	uint32_t ptype = first_segment_ptype(m, &lens);
 	bool v4 = RTE_ETH_IS_IPV4_HDR(ptype), v6 = RTE_ETH_IS_IPV6_HDR(ptype);
 	uint32_t l4 = ptype & RTE_PTYPE_L4_MASK;
 

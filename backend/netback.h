@@ -12,6 +12,7 @@
 #include "device.h"
 #include "grants.h"
 #include "headers.h"
+#include "lent.h"
 #include "poller.h"
 #include "static_grants.h"
 #include <bridge/bridge.h>
@@ -22,6 +23,7 @@
 #define NETBACK_QUEUES 1u         /* of a vif, for now: everything below is per queue already */
 #define NETBACK_BURST BRIDGE_BURST
 #define NETBACK_TX_WINDOW 128u    /* tx slots read ahead of being parsed */
+#define NETBACK_RX_AHEAD 128u     /* rx requests read ahead of being used; a power of two, more than a packet takes */
 #define NETBACK_WAIT_PACKETS 256u /* packets that may wait for a guest that has no room; a power of two */
 #define NETBACK_WAIT_SEGS 512u    /* and their mbufs */
 #define NETBACK_STALL_US 100000u  /* a guest that takes nothing for so long loses what waits (XSA-392) */
@@ -33,6 +35,7 @@
 struct netback_tx_burst {
 	struct copy_batch copies;
 	unsigned nr, nr_rsp;
+	bool lent; /* some packets have their payload in the guest's pages */
 	struct netback_tx_packet {
 		struct rte_mbuf *m; /* NULL: dropped already */
 		uint16_t first_op, nr_ops, first_rsp, nr_rsp;
@@ -62,6 +65,7 @@ struct netback {
 	struct netback_tx_burst *tx;
 	struct netback_rx_burst *rx;
 	struct static_grants_batch *ctrl;
+	struct rte_mbuf_ext_shared_info lenders;
 	uint64_t ctrl_rest_until; /* TSC: no control message is looked at before */
 };
 
@@ -82,6 +86,8 @@ struct netback_queue {
 	unsigned window_nr; /* slots taken from the ring and not parsed yet */
 	net_tx_slot window[NETBACK_TX_WINDOW];
 	/* bridge to guest */
+	struct netif_rx_request ahead[NETBACK_RX_AHEAD];
+	uint32_t ahead_head, ahead_tail; /* free-running */
 	struct rte_mbuf *waiting[NETBACK_WAIT_PACKETS];
 	uint32_t wait_head, wait_tail; /* free-running */
 	uint32_t wait_segs;

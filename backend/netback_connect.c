@@ -332,6 +332,7 @@ int netback_init(struct netback *nb)
 {
 	if (rte_pktmbuf_data_room_size(nb->pool) < RTE_MBUF_DEFAULT_BUF_SIZE)
 		return -EINVAL;
+	lent_init(&nb->lenders);
 	nb->waiting_segs = 0;
 	nb->waiting_max = nb->pool->size / 2;
 	nb->tx = calloc(1, sizeof(*nb->tx));

@@ -66,6 +66,46 @@ static unsigned slots_needed(const struct rte_mbuf *m)
 	return (m->pkt_len + SLUICE_PAGE_SIZE - 1) / SLUICE_PAGE_SIZE + wants_cut(m);
 }
 
+/* ---- rx requests, read ahead ---- */
+
+static uint32_t requests(const struct netback_queue *q)
+{
+	return q->ahead_tail - q->ahead_head;
+}
+
+/* The line of a page where the packet after `ahead` others will start. The page is the guest's to name: a wrong one is found out when it is used. */
+static void prefetch_page(const struct netback_queue *q, gref_t gref, uint32_t ahead)
+{
+	const uint8_t *page = static_grants_write(&q->grants, gref);
+
+	if (page)
+		__builtin_prefetch(page + (q->spread + ahead * RTE_CACHE_LINE_SIZE) % SLUICE_PAGE_SIZE, 1);
+}
+
+/* Read requests, each once, as far as they fit. How many there are now, or -EPROTO. */
+static int look_ahead(struct netback_queue *q)
+{
+	int pending = back_ring_pending(&q->rx);
+	uint32_t n;
+
+	if (pending < 0)
+		return pending;
+	n = RTE_MIN((uint32_t)pending, NETBACK_RX_AHEAD - requests(q));
+	for (uint32_t i = 0; i < n; i++, q->ahead_tail++) {
+		struct netif_rx_request *req = &q->ahead[q->ahead_tail % NETBACK_RX_AHEAD];
+
+		back_ring_read(&q->rx, i, req, sizeof(*req));
+		prefetch_page(q, req->gref, requests(q));
+	}
+	back_ring_consume(&q->rx, n);
+	return (int)requests(q);
+}
+
+static const struct netif_rx_request *next_request(struct netback_queue *q)
+{
+	return &q->ahead[q->ahead_head++ % NETBACK_RX_AHEAD];
+}
+
 /* ---- one packet into slots and copies ---- */
 
 /* Where in its page the packet starts: one that leaves room moves on by a cache line each time. */
@@ -74,6 +114,8 @@ static uint16_t place(struct netback_queue *q, uint32_t len)
 	uint16_t at = q->spread;
 
 	q->spread = (q->spread + RTE_CACHE_LINE_SIZE) % SLUICE_PAGE_SIZE;
+	if (at + len > SLUICE_PAGE_SIZE)
+		at %= SLUICE_PAGE_SIZE / 4;
 	return at + len <= SLUICE_PAGE_SIZE ? at : 0;
 }
 
@@ -83,17 +125,15 @@ static void take_requests(struct netback_queue *q, struct net_packet *p, uint32_
 	uint16_t at = place(q, len);
 
 	for (unsigned i = 0, frag = 0; i < net_packet_slots(p); i++) {
-		struct netif_rx_request req;
+		const struct netif_rx_request *req = next_request(q);
 
-		back_ring_read(&q->rx, i, &req, sizeof(req));
 		if (i == 1 && p->gso_type != XEN_NETIF_GSO_TYPE_NONE)
 			continue; /* becomes the extra-info slot; its page is not used */
-		p->frags[frag] = (struct net_frag){.gref = req.gref, .offset = at, .id = req.id};
+		p->frags[frag] = (struct net_frag){.gref = req->gref, .offset = at, .id = req->id};
 		p->frags[frag].len = (uint16_t)RTE_MIN(len, SLUICE_PAGE_SIZE - at);
 		len -= p->frags[frag++].len;
 		at = 0;
 	}
-	back_ring_consume(&q->rx, net_packet_slots(p));
 }
 
 struct cursor {
@@ -173,20 +213,18 @@ static unsigned ops_needed(const struct rte_mbuf *m)
 
 static int gather(struct netback_queue *q, struct netback_rx_burst *b)
 {
-	int pending = back_ring_pending(&q->rx);
+	int rc = look_ahead(q);
 
-	if (pending < 0)
-		return pending;
-	while (waiting(q) > 0 && b->nr < NETBACK_BURST) {
+	while (rc >= 0 && waiting(q) > 0 && b->nr < NETBACK_BURST) {
 		struct rte_mbuf *m = first_waiting(q);
-		int need = (int)slots_needed(m);
 
-		if (need > pending || ops_needed(m) > copy_batch_room(&b->copies))
+		if (slots_needed(m) > requests(q))
+			rc = look_ahead(q);
+		if (rc < 0 || slots_needed(m) > requests(q) || ops_needed(m) > copy_batch_room(&b->copies))
 			break;
 		put_packet(q, b, dequeue(q));
-		pending -= need;
 	}
-	return 0;
+	return rc;
 }
 
 /* A fragment that could not be copied says so in its own slot; the flags that chain the packet stay. */
@@ -242,7 +280,9 @@ bool netback_rx_arm(struct netback_queue *q)
 
 	if (!q->live || waiting(q) == 0)
 		return false;
-	need = (int)slots_needed(first_waiting(q));
+	need = (int)slots_needed(first_waiting(q)) - (int)requests(q);
+	if (need <= 0)
+		return true;
 	pending = back_ring_arm_for(&q->rx, (uint32_t)need);
 	if (pending < 0)
 		netback_queue_broken(q, "the guest's rx index is out of range");
@@ -260,11 +300,11 @@ static void stall_over(struct poll_timer *timer)
 /* A stalled guest is served again once it has room for any packet, not for one slot now and then. */
 static bool still_stalled(struct netback_queue *q)
 {
-	int pending = back_ring_pending(&q->rx);
+	int room = look_ahead(q);
 
-	if (pending < 0)
+	if (room < 0)
 		netback_queue_broken(q, "the guest's rx index is out of range");
-	q->stalled = pending < (int)XEN_NETIF_NR_SLOTS_MIN;
+	q->stalled = room < (int)XEN_NETIF_NR_SLOTS_MIN;
 	return q->stalled;
 }
 
@@ -299,6 +339,11 @@ static unsigned accept_packet(struct netback_queue *q, struct rte_mbuf *m)
 	struct rte_mbuf *out[SEGMENTS_MAX];
 	unsigned n = 1, accepted = 0;
 
+	m = lent_own(m, vif->nb->pool); /* it may have to wait, or to be changed */
+	if (!m) {
+		q->stats.rx_dropped++;
+		return 0;
+	}
 	out[0] = m;
 	if (m->ol_flags & (RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_IP_CKSUM))
 		n = offload_finish(m, abilities(vif, m), vif->nb->pool, out, SEGMENTS_MAX);
@@ -313,17 +358,79 @@ static unsigned accept_packet(struct netback_queue *q, struct rte_mbuf *m)
 	return accepted;
 }
 
+/* ---- the short way: packets of one slot into static grants, at once ---- */
+
+/* NETRXF_* of a packet that goes to this guest as it is and alone; -1: it needs the long way. */
+static int plain_flags(const struct netback_vif *vif, const struct rte_mbuf *m)
+{
+	uint64_t wishes = m->ol_flags & (RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_IP_CKSUM);
+
+	if (m->pkt_len < NET_ETH_HLEN || m->pkt_len > RTE_MIN(vif->mtu + NET_ETH_HLEN + 8, SLUICE_PAGE_SIZE))
+		return -1;
+	if (wishes & (RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_IP_CKSUM) || (wishes && !abilities(vif, m)))
+		return -1;
+	if (wishes)
+		return (int)(NETRXF_csum_blank | NETRXF_data_validated);
+	return (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD ? (int)NETRXF_data_validated : 0;
+}
+
+/* Into the page of the next request; false when that is not a static grant: then nothing was taken. */
+static bool put_plain(struct netback_queue *q, const struct rte_mbuf *m, uint16_t flags)
+{
+	const struct netif_rx_request *req = &q->ahead[q->ahead_head % NETBACK_RX_AHEAD];
+	uint8_t *page = static_grants_write(&q->grants, req->gref);
+	struct netif_rx_response rsp = {.id = req->id, .flags = flags, .status = (int16_t)m->pkt_len};
+
+	if (!page)
+		return false;
+	q->ahead_head++;
+	rsp.offset = place(q, m->pkt_len);
+	page += rsp.offset;
+	for (; m; page += m->data_len, m = m->next)
+		shm_copy_bulk(page, rte_pktmbuf_mtod(m, const void *), m->data_len);
+	back_ring_put(&q->rx, &rsp, sizeof(rsp));
+	return true;
+}
+
+/* Deliver packets from the first on, as far as they go the short way and there is room. Returns how many; the caller's are the others. */
+static unsigned deliver_plain(struct netback_queue *q, struct rte_mbuf **pkts, unsigned n)
+{
+	unsigned done = 0;
+	int flags;
+
+	if (waiting(q) > 0 || q->grants.nr == 0)
+		return 0;
+	while (done < n) {
+		if (requests(q) == 0 && look_ahead(q) <= 0)
+			break; /* the long way finds out what is wrong with the index */
+		flags = plain_flags(q->vif, pkts[done]);
+		if (flags < 0 || !put_plain(q, pkts[done], (uint16_t)flags))
+			break;
+		done++;
+	}
+	if (done == 0)
+		return 0;
+	if (back_ring_push(&q->rx))
+		poller_notify(q->vif->nb->poller, q->rx_port);
+	q->stats.rx_packets += done;
+	rte_pktmbuf_free_bulk(pkts, done);
+	return done;
+}
+
 unsigned netback_rx_port_tx(struct bridge_port *port, struct rte_mbuf **pkts, unsigned n)
 {
 	struct netback_queue *q = &((struct netback_vif *)port)->queue[0];
-	unsigned delivered = 0;
+	unsigned delivered, i;
 
 	if (!q->live || (q->stalled && still_stalled(q))) {
 		q->stats.rx_dropped += n;
 		rte_pktmbuf_free_bulk(pkts, n);
 		return 0;
 	}
-	for (unsigned i = 0; i < n; i++) {
+	delivered = deliver_plain(q, pkts, n);
+	if (delivered == n)
+		return n;
+	for (i = delivered; i < n; i++) {
 		if (waiting(q) + SEGMENTS_MAX > NETBACK_WAIT_PACKETS)
 			netback_rx_drain(q); /* make room before a packet that may become many */
 		delivered += accept_packet(q, pkts[i]) > 0;
@@ -338,6 +445,7 @@ void netback_rx_init(struct netback_queue *q)
 {
 	q->stall.fire = stall_over;
 	q->wait_head = q->wait_tail = q->wait_segs = 0;
+	q->ahead_head = q->ahead_tail = 0;
 	q->stalled = false;
 }
 

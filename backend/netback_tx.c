@@ -39,6 +39,44 @@ static void fetch(struct netback_queue *q, struct copy_batch *copies, gref_t gre
 		copy_batch_in(copies, q->vif->domid, gref, offset, dst, n);
 }
 
+/* May the payload stay in the guest's pages until it is delivered? */
+static bool may_lend(const struct netback_queue *q, const struct net_packet *p)
+{
+	if (p->size < LENT_LEAST)
+		return false;
+	for (unsigned i = 0; i < p->nr_frags; i++)
+		if (!static_grants_read(&q->grants, p->frags[i].gref))
+			return false;
+	return true;
+}
+
+/* A packet with private headers and its payload in the guest's pages. NULL when the pool is empty. */
+static struct rte_mbuf *lend(struct netback_queue *q, const struct net_packet *p)
+{
+	bool wishes = p->csum_blank || p->gso_type != XEN_NETIF_GSO_TYPE_NONE;
+	uint16_t left = wishes ? HEADERS_MAX : LENT_HEADER; /* bytes still to be copied */
+	struct rte_mempool *pool = q->vif->nb->pool;
+	struct rte_mbuf *head = rte_pktmbuf_alloc(pool), *last = head;
+
+	for (unsigned i = 0; last && i < p->nr_frags; i++) {
+		const struct net_frag *f = &p->frags[i];
+		uint8_t *bytes = static_grants_read(&q->grants, f->gref) + f->offset;
+		uint16_t n = RTE_MIN(left, f->len);
+
+		shm_copy_bulk(rte_pktmbuf_mtod_offset(head, void *, head->data_len), bytes, n);
+		head->data_len = (uint16_t)(head->data_len + n);
+		left = (uint16_t)(left - n);
+		if (n < f->len)
+			last = lent_append(head, last, pool, &q->vif->nb->lenders, bytes + n, (uint16_t)(f->len - n));
+	}
+	if (last) {
+		head->pkt_len = p->size;
+		return head;
+	}
+	rte_pktmbuf_free(head);
+	return NULL;
+}
+
 /* An mbuf chain of p's size whose bytes come from the fragments, one copy after the other. NULL when the pool is empty. */
 static struct rte_mbuf *gather(struct netback_queue *q, struct copy_batch *copies, const struct net_packet *p)
 {
@@ -81,7 +119,8 @@ static void take_packet(struct netback_queue *q, struct netback_tx_burst *b, con
 	struct netback_tx_packet *t = &b->packet[b->nr++];
 
 	t->first_op = (uint16_t)b->copies.n;
-	t->m = good ? gather(q, &b->copies, p) : NULL;
+	t->m = !good ? NULL : may_lend(q, p) ? lend(q, p) : gather(q, &b->copies, p);
+	b->lent |= t->m && lent_is(t->m);
 	t->nr_ops = (uint16_t)(b->copies.n - t->first_op);
 	t->gso_type = p->gso_type;
 	t->gso_size = p->gso_size;
@@ -184,15 +223,21 @@ unsigned netback_tx_burst(struct netback_queue *q)
 		return 0;
 	}
 	b->nr = b->nr_rsp = b->copies.n = 0;
+	b->lent = false;
 	slots = collect(q, b, more);
 	if (slots == 0)
 		return 0;
 	copy_batch_run(&b->copies, q->vif->nb->hv);
 	n = sort_out(q, b, pkts);
-	respond(q, b);
+	if (!b->lent)
+		respond(q, b);
 	q->stats.tx_packets += n;
 	if (n > 0)
 		bridge_input(&q->vif->port, pkts, n);
+	if (b->lent) {
+		bridge_flush(q->vif->nb->bridge); /* whoever gets them has copied them now: the guest may have its pages back */
+		respond(q, b);
+	}
 	return slots;
 }
 

@@ -96,11 +96,27 @@ drop:
 	return NULL;
 }
 
+/* External segments are only lent until tx returns (bridge.h), and a driver may keep its packets for long: copy them. NULL (and freed) without memory. */
+static struct rte_mbuf *own(struct uplink *u, struct rte_mbuf *m)
+{
+	struct rte_mbuf *copy;
+
+	if (!m->next || !RTE_MBUF_HAS_EXTBUF(m->next))
+		return m;
+	copy = rte_pktmbuf_copy(m, u->pool, 0, UINT32_MAX);
+	rte_pktmbuf_free(m);
+	return copy;
+}
+
 /* One packet from the bridge, as one or more in v (room for SEGMENTS_MAX); 0 when it is dropped. */
 static unsigned make_ready(struct uplink *u, struct rte_mbuf *m, struct rte_mbuf **v)
 {
-	unsigned n = offload_finish(m, u->able, u->pool, v, SEGMENTS_MAX), kept = 0;
+	unsigned n, kept = 0;
 
+	m = own(u, m);
+	if (!m)
+		return 0;
+	n = offload_finish(m, u->able, u->pool, v, SEGMENTS_MAX);
 	for (unsigned i = 0; i < n; i++) {
 		v[kept] = fit(u, v[i]);
 		kept += v[kept] != NULL;

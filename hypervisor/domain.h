@@ -3,7 +3,8 @@
  * Domains and their vCPUs: the objects that everything else in the hypervisor hangs its state on. One vCPU a domain for now.
  *
  * hv_lock is the one lock of the hypervisor: a vCPU thread takes it for the handling of each exit, the main loop for each
- * event. Only a domain's grant_lock (hvshare.h) nests inside it. Nothing sleeps under hv_lock.
+ * event. Only a domain's grant_lock (hvshare.h) nests inside it. Nothing sleeps under hv_lock: tlb.c lets go
+ * of it while the engine works.
  */
 #ifndef SLUICE_DOMAIN_H
 #define SLUICE_DOMAIN_H

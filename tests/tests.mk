@@ -13,7 +13,7 @@ $(B)/libtestsupport.a: $(TEST_SUPPORT_SRC:%=$(B)/%.o)
 	@rm -f $@; $(AR) rcs $@ $^
 $(UNIT_BIN) $(HOSTILE_BIN) $(CONTRACT_BIN): $(B)/%: $(B)/%.c.o $(LIBS) $(B)/libtestsupport.a
 	@echo "  LD   $@"
-	@$(CC) -o $@ $< $(B)/libtestsupport.a $(LDFLAGS_ALL) $(TEST_LIBS)
+	@$(CC) -o $@ $< $(TEST_FIRST) $(B)/libtestsupport.a $(LDFLAGS_ALL) $(TEST_LIBS)
 
 include perf/perf.mk
 

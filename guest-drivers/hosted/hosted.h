@@ -14,8 +14,8 @@
  * A process is one domain at most. All calls, and those of the front ends, come from one thread; only hosted_kick may come from any. The domain ends
  * with hosted_detach or with the process, however that ends. Link with libsluice-hosted.a, which has the front ends in it. Messages go to stderr.
  */
-#ifndef SLUICE_HOSTED_H
-#define SLUICE_HOSTED_H
+#ifndef GUEST_HOSTED_H
+#define GUEST_HOSTED_H
 
 #include <frontend/xenbus.h>
 #include <sluice/port.h>

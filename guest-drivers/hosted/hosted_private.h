@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What hosted.c (attaching, messages), hosted_pages.c, hosted_grant.c and port_hosted.c share. Nobody else includes it. */
-#ifndef SLUICE_HOSTED_PRIVATE_H
-#define SLUICE_HOSTED_PRIVATE_H
+#ifndef GUEST_HOSTED_PRIVATE_H
+#define GUEST_HOSTED_PRIVATE_H
 
 #include <sluice/hosted_abi.h>
 

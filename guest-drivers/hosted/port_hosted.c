@@ -137,7 +137,7 @@ void port_evtchn_notify(evtchn_t port)
 {
 	struct hosted_doorbell *bell = hosted_page(HOSTED_PFN_DOORBELL);
 
-	if (port >= HOSTED_PORTS)
+	if (port >= HOSTED_PORTS || !hosted.attached)
 		return;
 	__atomic_fetch_or(&bell->port[port / 64], 1ull << port % 64, __ATOMIC_SEQ_CST);
 	if (!__atomic_fetch_or(&bell->sel, 1ull << port / 64, __ATOMIC_SEQ_CST))
@@ -252,7 +252,7 @@ int hosted_wait_device(struct xenbus *xb, const char *type, unsigned index, unsi
 	snprintf(dir, sizeof(dir), "device/%s/%u", type, index);
 	watch = xenbus_watch(xb, dir, NULL);
 	if (watch < 0)
-		return watch;
+		return hosted.lost ? -EPIPE : watch;
 	for (;;) {
 		there = xenbus_watch_take(xb, watch) && xenbus_read_state(xb, dir) != XenbusStateUnknown;
 		if (there || hosted.lost || port_now_ns() >= deadline)

@@ -3,8 +3,8 @@
  * A vbd for programs with many threads: blkfront is for one thread, so one thread runs it, and vbd_io hands each request to that thread and waits for its
  * answer. Called by nbdkit-sluice-plugin.c.
  */
-#ifndef SLUICE_VBD_CLIENT_H
-#define SLUICE_VBD_CLIENT_H
+#ifndef GUEST_VBD_CLIENT_H
+#define GUEST_VBD_CLIENT_H
 
 #include <frontend/blkfront.h>
 

@@ -54,6 +54,8 @@ def reads_its_disk_and_halts(host):
     console = _boot(host, [f"{image},raw,xvda,rw"], on_poweroff="preserve")
     told = console.see(rf"{START}line: begins\n{START}(.*)\n\nline: ends$", SECONDS)
     check(told[1] == f"the disk says {secret}", f"the file reads {told[1]!r}")
+    with open(os.path.join(host.run_dir, "console-grub.log"), errors="replace") as log:
+        check(f"the disk says {secret}" in log.read(), "the line is not in the console's log")
     console.see(r"\(xen/xvda\).*\(xen/xvda,gpt1\)", SECONDS)
     console.see(r"hello\.txt", SECONDS)
     lab.wait_for("the power-off in sluiced's log", SECONDS, lambda: _log_says(host, r"\(grub\) powered off: preserved"))

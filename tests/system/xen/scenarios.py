@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The scenarios of the Xen rig, each a function of a booted machine. It returns one line to tell, or raises Failure. Used by rig.py."""
+import re
+
+from machine import Failure
+
+OUTSIDE = "10.9.0.1"  # wire0, the far end of the bridge's uplink
+
+
+def scenario(limit_s, options=()):
+    def mark(function):
+        function.limit_s, function.options = limit_s, options
+        return function
+    return mark
+
+
+# ---- what they share ----
+
+def start_backend(machine, *words):
+    """Its pid goes to /tmp/backend.pid, its words to /tmp/backend.log."""
+    machine.run(f"sluice-backend --uplink net_af_packet0,iface=nic0 {' '.join(words)} >>/tmp/backend.log 2>&1 & echo $! >/tmp/backend.pid; exit 0")
+    machine.wait("back end", "grep -q serving /tmp/backend.log", 20)
+
+
+def create(machine, name, kernel, vifs=(), extra="", memory=128, ramdisk=None):
+    lines = [f'name="{name}"', 'type="pv"', f"memory={memory}", "vcpus=1", f'kernel="{kernel}"', f'extra="{extra}"',
+             "vif=[" + ",".join(f"'{vif}'" for vif in vifs) + "]", 'on_poweroff="destroy"', 'on_crash="preserve"']
+    if ramdisk:
+        lines.append(f'ramdisk="{ramdisk}"')
+    machine.run("printf '%s\\n' " + " ".join("'" + line.replace("'", "'\\''") + "'" for line in lines) + f" >/guest/{name}.cfg")
+    machine.run(f"xl create /guest/{name}.cfg", 60)
+
+
+def create_linux(machine, name, mac, ip, script="vif-sluice"):
+    """A Debian Linux with its own front ends, up and with its address."""
+    create(machine, name, "/guest/vmlinuz", [f"mac={mac},script={script}"], "console=hvc0 loglevel=4", 192, "/guest/initrd")
+    machine.run(f"guest {name} 60 ready", 65)
+    machine.guest(name, "i=0; until [ -d /sys/class/net/eth0 ] || [ $i -gt 100 ]; do usleep 100000; i=$((i+1)); done; "
+                        f"ip addr add {ip}/24 dev eth0 && ip link set eth0 up")
+    wait_connected(machine, name)
+
+
+def create_sluice(machine, name, mac, ip, script="vif-sluice", app="echo"):
+    """Our minimal kernel."""
+    create(machine, name, "/guest/sluice-guest.elf", [f"mac={mac},script={script}"], f"ip={ip}/24 app={app}", 64)
+    wait_connected(machine, name)
+
+
+def wait_connected(machine, name, devid=0):
+    machine.wait(f"connected vif of {name}", f'[ "$(xenstore-read /local/domain/$(xl domid {name})/device/vif/{devid}/state)" = 4 ] && '
+                 f'[ "$(xenstore-read /local/domain/0/backend/vif/$(xl domid {name})/{devid}/state)" = 4 ]', 30)
+
+
+def received(text):
+    found = re.search(r"(\d+) packets received", text)
+    return int(found[1]) if found else 0
+
+
+def ping_from_outside(machine, ip, count=3, size=56):
+    got = received(machine.try_run(f"ping -c {count} -s {size} -W 5 {ip}", count * 6 + 10)[1])
+    if got != count:
+        raise Failure(f"ping of {ip} from outside, {size} bytes: {got} of {count} answered")
+
+
+def ping_from_guest(machine, name, ip, count=3, size=56):
+    got = received(machine.try_run(f"guest {name} {count * 6 + 10} 'ping -c {count} -s {size} -W 5 {ip}'", count * 6 + 20)[1])
+    if got != count:
+        raise Failure(f"ping of {ip} from {name}, {size} bytes: {got} of {count} answered")
+
+
+def sha256(text):
+    found = re.search(r"\b[0-9a-f]{64}\b", text)
+    if not found:
+        raise Failure(f"no checksum in '{text.strip()[-100:]}'")
+    return found[0]
+
+
+def listen(port):
+    """Shell text: 8 MiB from a port to /tmp/rx, and its checksum when they are there or have not come. nc closes the connection when its own input ends: it gets one
+    that does not."""
+    return (f": >/tmp/rx; (sleep 100 | nc -l -p {port} >/tmp/rx) & i=0; until [ $(stat -c %s /tmp/rx) -ge 8388608 ] || [ $i -gt 300 ]; "
+            "do usleep 100000; i=$((i+1)); done; sha256sum /tmp/rx")
+
+
+def tcp_both_ways(machine, name, ip):
+    """8 MiB each way between the outside and a Linux guest, compared by sha256."""
+    machine.guest(name, "dd if=/dev/urandom of=/tmp/tx bs=1M count=8 2>/dev/null", 30)
+    machine.run("dd if=/dev/urandom of=/tmp/tx bs=1M count=8 2>/dev/null", 30)
+    machine.run(f"({listen(5001)}) >/tmp/rx.sum 2>&1 & usleep 300000")
+    theirs = sha256(machine.guest(name, f"sha256sum /tmp/tx; nc {OUTSIDE} 5001 </tmp/tx", 60))
+    machine.wait("end of the transfer out", "grep -q /tmp/rx /tmp/rx.sum", 40)
+    if sha256(machine.run("cat /tmp/rx.sum")) != theirs:
+        raise Failure("8 MiB from the guest arrived damaged")
+    ours = sha256(machine.run("sha256sum /tmp/tx"))
+    machine.guest(name, f"({listen(5002)}) >/tmp/rx.sum 2>&1 & usleep 300000")
+    machine.run(f"(nc {ip} 5002 </tmp/tx) >/dev/null 2>&1 & exit 0")
+    machine.guest(name, "i=0; until grep -q /tmp/rx /tmp/rx.sum || [ $i -gt 400 ]; do usleep 100000; i=$((i+1)); done", 60)
+    if sha256(machine.guest(name, "cat /tmp/rx.sum")) != ours:
+        raise Failure("8 MiB to the guest arrived damaged")
+
+
+# ---- the scenarios ----
+
+@scenario(180)
+def a_net(machine):
+    """Linux's xen-netfront with our back end: ping both ways, 8 MiB by TCP each way; xen-netback is not loaded."""
+    start_backend(machine)
+    create_linux(machine, "l1", "00:16:3e:00:00:01", "10.9.0.2")
+    ping_from_guest(machine, "l1", OUTSIDE)
+    ping_from_outside(machine, "10.9.0.2")
+    ping_from_outside(machine, "10.9.0.2", size=1472)
+    tcp_both_ways(machine, "l1", "10.9.0.2")
+    machine.run("! grep -q xen_netback /proc/modules")
+    return machine.run("xenstore-ls /local/domain/$(xl domid l1)/device/vif/0 | grep -c ' = '").strip() + " keys of netfront"
+
+
+@scenario(120)
+def d_net(machine):
+    """Our minimal kernel with our back end."""
+    start_backend(machine)
+    create_sluice(machine, "s1", "00:16:3e:00:00:02", "10.9.0.3")
+    ping_from_outside(machine, "10.9.0.3")
+    ping_from_outside(machine, "10.9.0.3", size=1472)
+
+
+@scenario(120)
+def c_net(machine):
+    """Our minimal kernel with Linux's xen-netback; our back end runs beside it and leaves that device alone."""
+    start_backend(machine)
+    machine.run("for m in $(cat /mod/xen-netback); do insmod /mod/$m 2>/dev/null; done; grep xen_netback /proc/modules")
+    create_sluice(machine, "s1", "00:16:3e:00:00:03", "10.8.0.3", script="vif-linux")
+    ping_from_outside(machine, "10.8.0.3")
+    ping_from_outside(machine, "10.8.0.3", size=1472)
+    machine.run("! grep vif1.0 /tmp/backend.log")
+    return "not touched by our back end"
+
+
+@scenario(400)
+def contract(machine):
+    """The contract suite of hv.h on hv_xen, its guests made by xl."""
+    said = machine.try_run("CMOCKA_MESSAGE_OUTPUT=TAP test_hv_xen", 380)[1]
+    failed = re.findall(r"^not ok \d+ - (\w+)", said, re.M)
+    passed = len(re.findall(r"^ok ", said, re.M))
+    if failed or not passed:
+        raise Failure(f"{passed} cases passed, failed: {' '.join(failed)}")
+    return f"{passed} cases"
+
+
+ALL = [a_net, d_net, c_net, contract]

@@ -10,3 +10,5 @@ $(PERF_BIN): $(B)/%: $(B)/%.c.o $(LIBS) $(B)/libtestsupport.a
 
 .PHONY: perf-bin
 perf-bin: $(PERF_BIN)
+
+include perf/tool/tool.mk

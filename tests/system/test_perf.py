@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""sluice-perf and make perf's row: each runs for a second, and its output has the shape that others read. Speed is not tested."""
+import json
+import os
+import subprocess
+
+import tap
+from tap import check, lab
+
+PERCENTILES = ("min", "p50", "p90", "p99", "p999", "max")
+
+
+def up(host, uplink=None):
+    lab.command("ip", "link", "set", "lo", "up")
+    host.start_sluiced()
+    host.start_backend(*(["--uplink", uplink] if uplink else []), uplink=False)
+
+
+def perf(host, tool, *options):
+    words = [host.program("sluice-perf"), tool, "--json", *options]
+    if tool != "machine":
+        words += ["--run-dir", host.run_dir, "--seconds", "1"]
+    done = lab.command(*words, check=False, timeout=60)
+    check(done.returncode == 0, f"{' '.join(options)}: status {done.returncode}: {done.stderr.strip()}")
+    return json.loads(done.stdout)
+
+
+def ordered(told, names, what):
+    values = [told[name] for name in names]
+    check(values == sorted(values) and values[-1] > 0, f"{what}: {dict(zip(names, values))}")
+
+
+def packets(host, mode, *options):
+    told = perf(host, "net", "--mode", mode, *options)
+    check(told["mode"] == mode and told["unit"] == "Mpps", f"{mode}: {told}")
+    ordered(told, ("p50", "p90"), mode)
+    check(0 < told["windows"]["clean"] <= told["windows"]["all"] <= 1001 and told["mean"] > 0, f"{mode}: {told}")
+    return told
+
+
+def sends(host):
+    """tx: to an uplink that takes everything."""
+    up(host, "net_null0,no-rx=1")
+    told = packets(host, "tx")
+    check(told["lost"] == 0 and told["size"] == 64 and not told["touch"], f"{told}")
+
+
+def receives(host):
+    """rx: from an uplink that always has something."""
+    up(host, "net_null0,size=64")
+    packets(host, "rx")
+
+
+def between_vifs(host):
+    """loop and pair: 64 B and 1500 B touched; the domains are gone afterwards."""
+    up(host)
+    packets(host, "loop", "--size", "1500", "--touch")
+    packets(host, "pair")
+    lab.wait_for("the domains to go", 5, lambda: not [d for d in json.loads(host.sluice("list", "--json")) if d["name"].startswith("perf-")])
+
+
+def round_trips(host):
+    """ping: percentiles in order."""
+    up(host)
+    told = perf(host, "net", "--mode", "ping")
+    check(told["unit"] == "us" and told["samples"] > 0, f"{told}")
+    ordered(told, PERCENTILES, "ping")
+
+
+def disks(host):
+    """blk: each operation on null:, and what a file gets is written to it."""
+    up(host)
+    for rw in ("read", "randwrite"):
+        told = perf(host, "blk", "--rw", rw, "--size", "4k", "--depth", "8")
+        check(told["rw"] == rw and told["size"] == 4096 and told["depth"] == 8 and told["mean"] > 0, f"{told}")
+        ordered(told["latency"], PERCENTILES, rw)
+    path = os.path.join(host.scratch, "disk.img")
+    with open(path, "wb") as file:
+        file.write(b"\xee" * (1 << 20))
+    perf(host, "blk", "--target", path, "--rw", "write")
+    with open(path, "rb") as file:
+        check(b"\xee" not in file.read(), "blk --rw write left parts of the file as they were")
+
+
+def machine(host):
+    """machine: a cache line's way."""
+    told = perf(host, "machine")
+    check(told["ping_pong_ns"] > 0 and told["tsc_ghz"] > 0.1, f"{told}")
+
+
+def bad_input(host):
+    """One line each, status 2 for options, 1 for what is not there."""
+    for words, status, said in ((("net", "--size", "59"), 2, "--size 59"), (("net", "--mode", "up"), 2, "--mode up"), (("blk", "--rw", "rand"), 2, "--rw rand"),
+                                (("blk", "--depth", "x"), 2, "--depth x"), (("disk",), 2, "usage"), (("net", "--run-dir", "/nowhere"), 1, "start sluiced")):
+        done = lab.command(host.program("sluice-perf"), *words, check=False)
+        check(done.returncode == status and said in done.stderr, f"{words}: status {done.returncode}: {done.stderr}")
+
+
+def comparison_row(host):
+    """scripts/perf: one row with its ratio, where the peer has been built."""
+    if not os.path.exists(os.path.join(lab.BUILD, "perf", "peers", "vhost")):
+        return "SKIP: the peer is not built (make build/release/perf/peers/vhost)"
+    out = os.path.join(host.scratch, "perf.json")
+    environment = {name: value for name, value in os.environ.items() if name != "SLUICE_LAB_DIR"}
+    done = subprocess.run([os.path.join(lab.ROOT, "scripts", "perf"), "--seconds", "1", "--runs", "1", "--only", "round trip", "--output", out], env=environment,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
+    check(done.returncode == 0, done.stdout[-300:])
+    with open(out) as file:
+        result = json.load(file)
+    row = result["rows"][0]
+    check(result["machine"]["ping_pong_ns"] > 0 and abs(row["ratio"] - row["ours"] / row["peer_value"]) < 1e-9, f"{row}")
+    check(row["reached"] == (row["ratio"] <= row["goal"]) and len(row["runs"]) == 1, f"{row}")
+    return None
+
+
+if __name__ == "__main__":
+    tap.main(sends, receives, between_vifs, round_trips, disks, machine, bad_input, comparison_row)

@@ -29,7 +29,7 @@ static bool within_reach(const struct hv_sluice *s, domid_t domid)
  * Have the locks of a and b (or HVSHARE_NO_DOMAIN), with the memory of both mapped: looked at before, since who takes a lock may have to repair what
  * its dead holder left, and again after, since a domid may have changed hands. False: one of them is gone.
  */
-static bool lock_domains(struct hv_sluice *s, struct hvshare_locks *locks, domid_t a, domid_t b)
+static __attribute__((noinline)) bool lock_anew(struct hv_sluice *s, struct hvshare_locks *locks, domid_t a, domid_t b)
 {
 	for (unsigned tries = 0; tries < LOCK_TRIES; tries++) {
 		if (within_reach(s, a) && within_reach(s, b)) {
@@ -42,6 +42,12 @@ static bool lock_domains(struct hv_sluice *s, struct hvshare_locks *locks, domid
 			return false;
 	}
 	return false;
+}
+
+/* The memory of a domain whose lock is held since we looked is still the same. */
+static inline bool lock_domains(struct hv_sluice *s, struct hvshare_locks *locks, domid_t a, domid_t b)
+{
+	return hvshare_locks_have(locks, a, b) || lock_anew(s, locks, a, b);
 }
 
 /* ---- one page; map_lock held ---- */

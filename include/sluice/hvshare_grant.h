@@ -124,15 +124,23 @@ static inline void hvshare_locks_drop(const struct hvshare_view *w, struct hvsha
 	l->uses = 0;
 }
 
+/* Are the locks held that an operation on a and b needs, and not for too long yet? */
+static inline bool hvshare_locks_have(struct hvshare_locks *l, domid_t a, domid_t b)
+{
+	domid_t low = a < b ? a : b, high = a < b ? b : a;
+
+	return l->held[0] == (low == high ? HVSHARE_NO_DOMAIN : low) && l->held[1] == high && l->uses++ < HVSHARE_BATCH_UNDER_LOCK;
+}
+
 /* Have the locks of a and b (either may be HVSHARE_NO_DOMAIN, both may be the same), both below HVSHARE_DOMAINS. */
 static inline void hvshare_locks_want(const struct hvshare_view *w, struct hvshare_locks *l, domid_t a, domid_t b)
 {
 	domid_t low = a < b ? a : b, high = a < b ? b : a;
 
+	if (hvshare_locks_have(l, a, b))
+		return;
 	if (low == high)
 		low = HVSHARE_NO_DOMAIN;
-	if (l->held[0] == low && l->held[1] == high && l->uses++ < HVSHARE_BATCH_UNDER_LOCK)
-		return;
 	hvshare_locks_drop(w, l);
 	if (low != HVSHARE_NO_DOMAIN)
 		hvshare_grant_lock(w, low);

@@ -122,13 +122,12 @@ def put_sluice(root):
 
 def make_dom0(out, domu):
     root = os.path.join(XEN, "dom0.root")
-    skeleton(root, ("mod", "root", "lib64", LIB, "guest", "run", "etc/xen/scripts", "var/lib/xen/dump", "var/lib/xenstored", "var/lock",
+    skeleton(root, ("mod", "sbin", "root", "lib64", LIB, "guest", "run", "etc/xen/scripts", "var/lib/xen/dump", "var/lib/xenstored", "var/lock",
                     "var/log/xen/console", "run/xen", "run/xenstored"))
     os.symlink("../run", os.path.join(root, "var/run"))
     put_xen(root)
     put_sluice(root)
-    put_program(root, shutil.which("ip"))
-    os.rename(os.path.join(root, "bin/ip"), os.path.join(root, "bin/iproute"))  # busybox has an `ip` of its own, which knows less
+    put_program(root, shutil.which("ip"), "sbin")  # busybox has an `ip` of its own in bin, which knows less
     put_modules(root, DOM0_MODULES, "order")
     for name in LATER_MODULES:
         put_modules(root, (name,), name)

@@ -101,7 +101,7 @@ def tcp_both_ways(machine, name, ip):
 
 # ---- the scenarios ----
 
-@scenario(180)
+@scenario(240)
 def a_net(machine):
     """Linux's xen-netfront with our back end: ping both ways, 8 MiB by TCP each way; xen-netback is not loaded."""
     start_backend(machine)
@@ -111,7 +111,8 @@ def a_net(machine):
     ping_from_outside(machine, "10.9.0.2", size=1472)
     tcp_both_ways(machine, "l1", "10.9.0.2")
     machine.run("! grep -q xen_netback /proc/modules")
-    return machine.run("xenstore-ls /local/domain/$(xl domid l1)/device/vif/0 | grep -c ' = '").strip() + " keys of netfront"
+    keys = machine.run("xenstore-ls /local/domain/$(xl domid l1)/device/vif/0")
+    return "netfront negotiates " + " ".join(re.findall(r"((?:feature|request|multi)[-\w]+) = \"1\"", keys))
 
 
 @scenario(120)
@@ -135,6 +136,54 @@ def c_net(machine):
     return "not touched by our back end"
 
 
+def only_dom0(machine):
+    """No domain is left, not even one that is dead and has pages mapped somewhere."""
+    machine.wait("end of the dead domains", "[ $(xl list | wc -l) = 2 ]", 10)
+
+
+def footprint(machine):
+    """(open files, KiB of memory) of the back end."""
+    said = machine.run("p=$(cat /tmp/backend.pid); ls /proc/$p/fd | wc -l; grep VmRSS /proc/$p/status")
+    files, memory = re.findall(r"\d+", said)[:2]
+    return int(files), int(memory)
+
+
+ROUNDS = 20
+
+
+@scenario(400)
+def e_life(machine):
+    """Detach and attach, back end killed and started again, 20 guests destroyed under traffic: nothing is left behind."""
+    mac = "00:16:3e:00:00:05"
+    start_backend(machine)
+    create_sluice(machine, "s1", mac, "10.9.0.5")
+    for _ in range(3):
+        machine.run("ping -c 1000 -i 0.01 10.9.0.5 >/dev/null 2>&1 & exit 0")
+        machine.run("xl network-detach s1 0", 40)
+        machine.run(f"xl network-attach s1 mac={mac} script=vif-sluice", 40)
+        wait_connected(machine, "s1")
+        ping_from_outside(machine, "10.9.0.5")
+    for _ in range(2):
+        machine.run("kill -9 $(cat /tmp/backend.pid); sleep 1; mv /tmp/backend.log /tmp/backend.log.old")
+        start_backend(machine)
+        wait_connected(machine, "s1")
+        ping_from_outside(machine, "10.9.0.5")
+    machine.run("xl pause s1; sleep 2; xl unpause s1")
+    ping_from_outside(machine, "10.9.0.5")
+    machine.run("xl destroy s1", 40)
+    only_dom0(machine)
+    before = None
+    for number in range(ROUNDS):
+        create_sluice(machine, f"r{number}", mac, "10.9.0.5", app=f"send dst={OUTSIDE} size=1000 seconds=100")
+        machine.run(f"usleep 500000; xl destroy r{number}", 40)
+        only_dom0(machine)
+        before = before or footprint(machine)
+    after = footprint(machine)
+    if after[0] != before[0] or after[1] > before[1] + 512:
+        raise Failure(f"the back end grew: {before} files and KiB after the first guest, {after} after {ROUNDS}")
+    return f"{ROUNDS} guests; back end has {after[0]} files open, {after[1] - before[1]:+d} KiB since the first"
+
+
 @scenario(400)
 def contract(machine):
     """The contract suite of hv.h on hv_xen, its guests made by xl."""
@@ -146,4 +195,4 @@ def contract(machine):
     return f"{passed} cases"
 
 
-ALL = [a_net, d_net, c_net, contract]
+ALL = [a_net, d_net, c_net, contract, e_life]

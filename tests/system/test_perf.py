@@ -48,7 +48,7 @@ def sends(host):
 
 def receives(host):
     """rx: from an uplink that always has something."""
-    up(host, "net_null0,size=64")
+    up(host, "net_null0,size=64,copy=1")
     packets(host, "rx")
 
 

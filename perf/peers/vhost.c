@@ -24,6 +24,7 @@
 #define LINK_TRIES 200u
 #define LINK_US 50000u
 #define PING_TIMEOUT_NS 50000000.0
+#define NUMBER_AT 42u /* in a packet: behind the headers */
 
 struct peer {
 	struct rte_mempool *pool;
@@ -35,7 +36,7 @@ struct peer {
 	uint64_t read; /* what reading sums up to */
 	struct sampler s;
 	struct histogram latency;
-	uint64_t lost;
+	uint64_t lost, number; /* of pings: each packet carries its own, so that a late one is not taken for the answer to the next */
 };
 
 static volatile sig_atomic_t stopped;
@@ -179,17 +180,45 @@ static void serve(struct peer *p, const char *mode)
 
 /* ---- the guest's side ---- */
 
+static bool send_numbered(struct peer *p)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(p->pool);
+
+	if (!m)
+		return false;
+	fill(p, m);
+	memcpy(rte_pktmbuf_mtod(m, uint8_t *) + NUMBER_AT, &p->number, sizeof(p->number));
+	if (rte_eth_tx_burst(p->out, 0, &m, 1))
+		return true;
+	rte_pktmbuf_free(m);
+	return false;
+}
+
+static bool answered(struct peer *p)
+{
+	struct rte_mbuf *m[BURST];
+	unsigned n = rte_eth_rx_burst(p->in, 0, m, BURST);
+	bool found = false;
+
+	for (unsigned i = 0; i < n; i++)
+		found |= m[i]->data_len >= NUMBER_AT + sizeof(p->number) &&
+			 !memcmp(rte_pktmbuf_mtod(m[i], uint8_t *) + NUMBER_AT, &p->number, sizeof(p->number));
+	if (n)
+		rte_pktmbuf_free_bulk(m, n);
+	return found;
+}
+
 static bool ping(struct peer *p)
 {
 	uint64_t began = __rdtsc(), timeout = (uint64_t)(PING_TIMEOUT_NS * p->s.tsc_per_ns), now = began;
 	bool back = false;
 
-	while (!send_some(p, 1) && now - began < timeout)
-		now = __rdtsc();
-	while (!back && now - began < timeout) {
-		back = receive(p) != 0;
-		now = __rdtsc();
-	}
+	p->number++;
+	if (send_numbered(p))
+		while (!back && now - began < timeout) {
+			back = answered(p);
+			now = __rdtsc();
+		}
 	if (p->s.total_from && back)
 		histogram_add(&p->latency, now - began);
 	p->lost += !back;

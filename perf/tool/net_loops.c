@@ -8,6 +8,7 @@
 #define STEP_EVERY 1024u /* turns between two looks at the handshake */
 #define RX_BUFS NETFRONT_BURST
 #define PING_TIMEOUT_NS 50000000.0
+#define NUMBER_AT 42u /* in a ping: behind the headers */
 
 static const uint8_t nobody[6] = { 0x02, 0, 0, 0, 0, 0xfe };
 static uint64_t touched; /* what reading sums up to: so that the compiler keeps it */
@@ -156,29 +157,44 @@ int net_send_until(struct net_domain *d, const struct net_options *o, const uint
 
 /* ---- round trips ---- */
 
-/* Is one of what has come for us? Other packets (announcements) are nobody's. */
-static bool answered(struct netfront *nf, const uint8_t *to)
+/* Each packet carries its number: a late one must not be taken for the answer to the next. */
+static bool send_numbered(struct netfront *nf, const struct net_options *o, const uint8_t *to, uint64_t number)
+{
+	struct netfront_buf buf;
+
+	if (!netfront_tx_alloc(nf, &buf, 1))
+		return false;
+	if (!net_fill(o, &buf, 1, to, netfront_mac(nf))) {
+		netfront_tx_free(nf, &buf, 1);
+		return false;
+	}
+	memcpy(buf.data + NUMBER_AT, &number, sizeof(number));
+	return netfront_tx(nf, &buf, 1) == 1;
+}
+
+/* Has this packet come? Others are nobody's. */
+static bool answered(struct netfront *nf, uint64_t number)
 {
 	struct netfront_buf bufs[RX_BUFS];
 	unsigned n = netfront_rx(nf, bufs, RX_BUFS);
 	bool found = false;
 
 	for (unsigned i = 0; i < n; i++)
-		found |= bufs[i].len >= 6 && !memcmp(bufs[i].data, to, 6);
+		found |= bufs[i].len >= NUMBER_AT + sizeof(number) && !memcmp(bufs[i].data + NUMBER_AT, &number, sizeof(number));
 	if (n)
 		netfront_rx_done(nf, bufs, n);
 	return found;
 }
 
 /* Ticks until the packet was back, or 0 when it was lost. */
-static uint64_t ping(struct net_domain *d, const struct net_options *o, const uint8_t *to, uint64_t timeout)
+static uint64_t ping(struct net_domain *d, const struct net_options *o, const uint8_t *to, uint64_t number, uint64_t timeout)
 {
 	uint64_t began = __rdtsc(), now;
 
-	if (send_burst(d->vif[0], o, to) != 1)
+	if (!send_numbered(d->vif[0], o, to, number))
 		return 0;
 	do {
-		bool back = answered(d->vif[1], to);
+		bool back = answered(d->vif[1], number);
 
 		now = __rdtsc();
 		if (back)
@@ -189,21 +205,19 @@ static uint64_t ping(struct net_domain *d, const struct net_options *o, const ui
 
 int net_ping_loop(struct net_domain *d, const struct net_options *o, struct net_result *r)
 {
-	struct net_options one = *o;
 	struct sampler s;
 	unsigned turn = 0;
 	bool connected = true;
-	uint64_t ticks, timeout;
+	uint64_t ticks, timeout, number = 0;
 	uint8_t to[6];
 
 	if (begin(o, &s))
 		return -ENOMEM;
-	one.burst = 1;
 	timeout = (uint64_t)(PING_TIMEOUT_NS * s.tsc_per_ns);
 	memcpy(to, netfront_mac(d->vif[1]), sizeof(to));
 	net_announce(d->vif[1]);
 	do {
-		ticks = ping(d, &one, to, timeout);
+		ticks = ping(d, o, to, ++number, timeout);
 		connected = still_connected(d, &turn);
 		if (s.total_from && ticks)
 			histogram_add(&r->latency, ticks);

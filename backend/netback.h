@@ -27,6 +27,7 @@
 #define NETBACK_WAIT_PACKETS 256u /* packets that may wait for a guest that has no room; a power of two */
 #define NETBACK_WAIT_SEGS 512u    /* and their mbufs */
 #define NETBACK_STALL_US 100000u  /* a guest that takes nothing for so long loses what waits (XSA-392) */
+#define NETBACK_PAUSE_US 500u     /* how long a guest that sends faster than its receiver takes is not listened to */
 #define NETBACK_MTU_DEFAULT 1500u
 #define NETBACK_MTU_MIN 68u
 #define NETBACK_MTU_MAX (NET_PACKET_MAX - 22u) /* an Ethernet header with two VLAN tags */
@@ -62,6 +63,8 @@ struct netback {
 	struct bridge *bridge;
 	struct rte_mempool *pool;
 	uint32_t waiting_segs, waiting_max; /* mbufs that wait for guests, of all vifs */
+	bool crowded;    /* in this burst a guest had no room for everything, and may well have soon */
+	uint32_t relief; /* counts the times that a guest took all that waited for it */
 	struct netback_tx_burst *tx;
 	struct netback_rx_burst *rx;
 	struct static_grants_batch *ctrl;
@@ -85,6 +88,8 @@ struct netback_queue {
 	/* guest to bridge */
 	unsigned window_nr; /* slots taken from the ring and not parsed yet */
 	net_tx_slot window[NETBACK_TX_WINDOW];
+	uint64_t pause_until; /* TSC; see netback_tx.c */
+	uint32_t pause_relief;
 	/* bridge to guest */
 	struct netif_rx_request ahead[NETBACK_RX_AHEAD];
 	uint32_t ahead_head, ahead_tail; /* free-running */
@@ -92,6 +97,7 @@ struct netback_queue {
 	uint32_t wait_head, wait_tail; /* free-running */
 	uint32_t wait_segs;
 	uint16_t spread; /* offset within the page of the next small packet: neighbours fall into different cache sets */
+	uint64_t crowded_since; /* TSC: packets wait for this guest from then on; 0: none do */
 	bool stalled;
 	struct poll_timer stall;
 	struct netback_stats stats;

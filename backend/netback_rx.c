@@ -267,10 +267,13 @@ unsigned netback_rx_drain(struct netback_queue *q)
 
 	while (q->live && waiting(q) > 0 && (n = rx_burst(q)) > 0)
 		done += n;
-	if (waiting(q) == 0)
+	if (waiting(q) == 0) {
+		q->vif->nb->relief += q->crowded_since != 0;
+		q->crowded_since = 0;
 		poller_timer_cancel(poller, &q->stall);
-	else if (done > 0 || !q->stall.set)
+	} else if (done > 0 || !q->stall.set) {
 		poller_timer_set(poller, &q->stall, NETBACK_STALL_US);
+	}
 	return done;
 }
 
@@ -417,6 +420,17 @@ static unsigned deliver_plain(struct netback_queue *q, struct rte_mbuf **pkts, u
 	return done;
 }
 
+/* Whoever sent this burst is to wait for this guest (netback_tx.c), once until it has taken all. */
+static void call_for_pause(struct netback_queue *q)
+{
+	uint64_t now = rte_rdtsc();
+
+	if (!q->crowded_since)
+		q->crowded_since = now;
+	if (now - q->crowded_since < NETBACK_PAUSE_US * (rte_get_tsc_hz() / 1000000))
+		q->vif->nb->crowded = true;
+}
+
 unsigned netback_rx_port_tx(struct bridge_port *port, struct rte_mbuf **pkts, unsigned n)
 {
 	struct netback_queue *q = &((struct netback_vif *)port)->queue[0];
@@ -436,8 +450,10 @@ unsigned netback_rx_port_tx(struct bridge_port *port, struct rte_mbuf **pkts, un
 		delivered += accept_packet(q, pkts[i]) > 0;
 	}
 	netback_rx_drain(q);
-	if (q->live && waiting(q) > 0)
+	if (q->live && waiting(q) > 0) {
+		call_for_pause(q);
 		poller_activate(q->vif->nb->poller, &q->item);
+	}
 	return delivered;
 }
 
@@ -447,6 +463,7 @@ void netback_rx_init(struct netback_queue *q)
 	q->wait_head = q->wait_tail = q->wait_segs = 0;
 	q->ahead_head = q->ahead_tail = 0;
 	q->stalled = false;
+	q->crowded_since = 0;
 }
 
 void netback_rx_fini(struct netback_queue *q)

@@ -208,6 +208,28 @@ static void respond(struct netback_queue *q, const struct netback_tx_burst *b)
 		poller_notify(q->vif->nb->poller, q->tx_port);
 }
 
+/*
+ * A sender that is faster than its receiver would only produce packets to be dropped, and where both share a pCPU it would even keep the receiver from
+ * running. So, like a switch that sends PAUSE frames (IEEE 802.3x), we leave its requests alone: its ring fills, it sleeps, and the receiver catches up. A
+ * receiver has NETBACK_PAUSE_US to take all that waits for it; until it has done so it pauses nobody again, so no guest holds up its neighbours for long.
+ */
+static void pause_if_crowded(struct netback_queue *q)
+{
+	struct netback *nb = q->vif->nb;
+
+	if (!nb->crowded)
+		return;
+	q->pause_until = rte_rdtsc() + NETBACK_PAUSE_US * (rte_get_tsc_hz() / 1000000);
+	q->pause_relief = nb->relief;
+}
+
+static bool paused(struct netback_queue *q)
+{
+	if (q->pause_until && (q->pause_relief != q->vif->nb->relief || rte_rdtsc() >= q->pause_until))
+		q->pause_until = 0;
+	return q->pause_until;
+}
+
 unsigned netback_tx_burst(struct netback_queue *q)
 {
 	struct netback_tx_burst *b = q->vif->nb->tx;
@@ -215,7 +237,7 @@ unsigned netback_tx_burst(struct netback_queue *q)
 	unsigned slots, n;
 	int more;
 
-	if (!q->live)
+	if (!q->live || paused(q))
 		return 0;
 	more = fill_window(q);
 	if (more < 0) {
@@ -232,12 +254,13 @@ unsigned netback_tx_burst(struct netback_queue *q)
 	if (!b->lent)
 		respond(q, b);
 	q->stats.tx_packets += n;
+	q->vif->nb->crowded = false;
 	if (n > 0)
 		bridge_input(&q->vif->port, pkts, n);
-	if (b->lent) {
-		bridge_flush(q->vif->nb->bridge); /* whoever gets them has copied them now: the guest may have its pages back */
+	bridge_flush(q->vif->nb->bridge); /* whoever gets them has copied them now: the guest may have its pages back */
+	if (b->lent)
 		respond(q, b);
-	}
+	pause_if_crowded(q);
 	return slots;
 }
 

@@ -146,7 +146,8 @@ static void waiting_packets_are_private(void **state)
 	world_frame(frame, 1514, 1, 2);
 	while (sent < 256 + 40) {
 		transmit(1514, 0, NULL);
-		assert_int_equal(fake_guest_take_tx(&a), 1);
+		while (fake_guest_take_tx(&a) == 0) /* the receiver may have paused us */
+			world_run_ms(&w, 1);
 		sent++;
 	}
 	assert_int_equal(a.tx_errors, 0);

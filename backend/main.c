@@ -43,7 +43,7 @@ struct backend {
 static const struct argp_option option_table[] = {
 	{"run-dir", 'r', "DIR", 0, "Where sluiced's sockets are (default $SLUICE_RUN_DIR, else /run/sluice)", 0},
 	{"hypervisor", 'H', "auto|sluice|xen", 0, "Which hypervisor this runs on (default auto: sluiced where its socket is, else Xen)", 0},
-	{"bridge", 'b', "NAME", 0, "Name of the bridge that the vifs join (default bridge0)", 0},
+	{"bridge", 'b', "NAME", 0, "Name of the bridge that the vifs join (default xenbr0)", 0},
 	{"uplink", 'u', "DEVARGS", 0, "A NIC on the bridge: any DPDK port, e.g. net_af_packet0,iface=eth1 or 0000:03:00.0; may be repeated", 0},
 	{"core", 'c', "N", 0, "Run on this core only", 0},
 	{"verbose", 'v', NULL, 0, "Log more", 0},
@@ -93,7 +93,7 @@ static void parse_options(int argc, char **argv, struct options *o)
 	static const struct argp argp = {option_table, parse_option, NULL, "sluice-backend -- network and block back end of Sluice", NULL, NULL, NULL};
 	const char *dir = getenv("SLUICE_RUN_DIR");
 
-	*o = (struct options){.run_dir = dir && dir[0] ? dir : "/run/sluice", .hypervisor = "auto", .bridge = "bridge0", .core = -1};
+	*o = (struct options){.run_dir = dir && dir[0] ? dir : "/run/sluice", .hypervisor = "auto", .bridge = "xenbr0", .core = -1};
 	argp_err_exit_status = 1;
 	argp_parse(&argp, argc, argv, 0, NULL, o);
 }

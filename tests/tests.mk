@@ -38,15 +38,15 @@ checks-static:
 
 # Both compilers, every warning an error; clang's objects are built only for this.
 checks-warnings:
-	@$(MAKE) --no-print-directory WERROR=-Werror all tests-bin
-	@$(MAKE) --no-print-directory WERROR=-Werror CC=clang all
+	@$(MAKE) --no-print-directory -j$(shell nproc) WERROR=-Werror all tests-bin
+	@$(MAKE) --no-print-directory -j$(shell nproc) WERROR=-Werror CC=clang all
 
 checks-tsan:
-	@$(MAKE) --no-print-directory VARIANT=tsan CC=clang $(TSAN_PROGRAMS)
+	@$(MAKE) --no-print-directory -j$(shell nproc) VARIANT=tsan CC=clang $(TSAN_PROGRAMS)
 	@scripts/test $(TSAN_PROGRAMS)
 
 fuzz:
-	@$(MAKE) --no-print-directory VARIANT=fuzz CC=clang $(FUZZ_SRC:%.c=build/fuzz-clang/%)
+	@$(MAKE) --no-print-directory -j$(shell nproc) VARIANT=fuzz CC=clang $(FUZZ_SRC:%.c=build/fuzz-clang/%)
 	@set -e; for program in $(FUZZ_SRC:%.c=build/fuzz-clang/%); do echo "  FUZZ $$program, $(FUZZ_SECONDS) s"; \
 		$$program -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 2>&1 | tail -4; done
 
@@ -56,5 +56,5 @@ build/fuzz-clang/tests/fuzz/%: build/fuzz-clang/tests/fuzz/%.c.o $(LIBS)
 
 test: setup
 	@$(MAKE) --no-print-directory check
-	@$(MAKE) --no-print-directory VARIANT=asan $(UNIT_PROGRAMS)
+	@$(MAKE) --no-print-directory -j$(shell nproc) VARIANT=asan $(UNIT_PROGRAMS)
 	@scripts/test $(UNIT_PROGRAMS) $(CONTRACT_PROGRAMS) $(SYSTEM_TESTS)

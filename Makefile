@@ -35,11 +35,11 @@ CFLAGS_bridge := $(DPDK_CFLAGS)
 CFLAGS_backend := $(DPDK_CFLAGS)
 CFLAGS_tests := $(DPDK_CFLAGS)
 XENSTORE_LIBS := -lxenstore
-BACKEND_LIBS := $(DPDK_LIBS) $(XENSTORE_LIBS) -lxengnttab -lxenevtchn -lxengnttab -lxenevtchn -luring -lnbd -ljson-c -lpthread
+BACKEND_LIBS := $(DPDK_LIBS) $(XENSTORE_LIBS) -lxengnttab -lxenevtchn -luring -lnbd -ljson-c -lpthread
 HYPERVISOR_LIBS := -ljson-c -lpthread
 TOOLSTACK_LIBS := -lxlutil -lxenlight $(XENSTORE_LIBS) -ljson-c
 
-.PHONY: all guest hosted run test check perf clean install setup
+.PHONY: all guest hosted run test check perf clean install setup test-xen
 all: $(PROGRAMS) guest hosted
 
 define component
@@ -86,5 +86,11 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/lib/sluice
 	install $(PROGRAMS) $(DESTDIR)$(PREFIX)/sbin
 	install -m 644 build/guest/sluice-guest.elf $(DESTDIR)$(PREFIX)/lib/sluice
+	install -d $(DESTDIR)/etc/xen/scripts
+	install scripts/xen/vif-sluice scripts/xen/block-sluice $(DESTDIR)/etc/xen/scripts
+# Real Xen in an emulated machine: all scenarios of tests/system/xen, or make test-xen SCENARIOS='a_net contract'.
+test-xen: setup
+	@$(MAKE) --no-print-directory all build/release/tests/contract/hv/test_hv_xen
+	@tests/system/xen/rig.py $(SCENARIOS)
 clean:
 	rm -rf build

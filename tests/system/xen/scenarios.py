@@ -111,6 +111,7 @@ def a_net(machine):
     ping_from_outside(machine, "10.9.0.2", size=1472)
     tcp_both_ways(machine, "l1", "10.9.0.2")
     machine.run("! grep -q xen_netback /proc/modules")
+    machine.run("xenstore-ls /local/domain/0/backend/vif/$(xl domid l1)/0")
     keys = machine.run("xenstore-ls /local/domain/$(xl domid l1)/device/vif/0")
     return "netfront negotiates " + " ".join(re.findall(r"((?:feature|request|multi)[-\w]+) = \"1\"", keys))
 
@@ -149,6 +150,7 @@ def footprint(machine):
 
 
 ROUNDS = 20
+WARM = 5  # guests until what is touched once has been touched: measured, the second adds 504 KiB and the next 18 nothing
 
 
 @scenario(400)
@@ -172,16 +174,17 @@ def e_life(machine):
     ping_from_outside(machine, "10.9.0.5")
     machine.run("xl destroy s1", 40)
     only_dom0(machine)
-    before = None
+    sizes = []
     for number in range(ROUNDS):
         create_sluice(machine, f"r{number}", mac, "10.9.0.5", app=f"send dst={OUTSIDE} size=1000 seconds=100")
         machine.run(f"usleep 500000; xl destroy r{number}", 40)
         only_dom0(machine)
-        before = before or footprint(machine)
-    after = footprint(machine)
-    if after[0] != before[0] or after[1] > before[1] + 512:
-        raise Failure(f"the back end grew: {before} files and KiB after the first guest, {after} after {ROUNDS}")
-    return f"{ROUNDS} guests; back end has {after[0]} files open, {after[1] - before[1]:+d} KiB since the first"
+        sizes.append(footprint(machine))
+    machine.note(f"files and KiB of the back end after each guest: {sizes}")
+    before, after = sizes[WARM - 1], sizes[-1]
+    if after[0] != before[0] or after[1] > before[1] + 64:
+        raise Failure(f"the back end grew: {before} files and KiB after {WARM} guests, {after} after {ROUNDS}")
+    return f"{ROUNDS} guests; back end has {after[0]} files open, {after[1] - before[1]:+d} KiB since guest {WARM}"
 
 
 @scenario(400)

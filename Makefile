@@ -79,7 +79,7 @@ include tests/tests.mk
 setup:
 	@scripts/setup
 run: setup
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory -j$(shell nproc) all
 	@scripts/run
 PREFIX ?= /usr/local
 install: all

@@ -38,8 +38,7 @@ struct answer {
 };
 
 static struct peer *peers[HVSHARE_CLIENTS]; /* a connection may attach once, so more of them make no sense */
-static int listener = -1;
-static char socket_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+static struct server_socket listener = SERVER_SOCKET_CLOSED;
 
 static int attach(struct peer *p, struct answer *a)
 {
@@ -261,16 +260,7 @@ static void peer_new(int fd, uint32_t events, void *arg)
 
 int dom0_init(const char *run_dir)
 {
-	int rc;
-
-	listener = server_listen(run_dir, "hv.sock", SOCK_SEQPACKET);
-	if (listener < 0)
-		return listener;
-	snprintf(socket_path, sizeof(socket_path), "%s/hv.sock", run_dir);
-	rc = loop_add(listener, EPOLLIN, peer_new, NULL);
-	if (rc)
-		log_error("%s: cannot be watched: %s", socket_path, strerror(-rc));
-	return rc;
+	return server_listen(&listener, run_dir, "hv.sock", SOCK_SEQPACKET, peer_new);
 }
 
 void dom0_fini(void)
@@ -278,10 +268,5 @@ void dom0_fini(void)
 	for (unsigned i = 0; i < HVSHARE_CLIENTS; i++)
 		if (peers[i])
 			peer_close(peers[i]);
-	if (listener < 0)
-		return;
-	loop_remove(listener);
-	close(listener);
-	listener = -1;
-	unlink(socket_path);
+	server_unlisten(&listener);
 }

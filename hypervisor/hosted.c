@@ -39,8 +39,7 @@ struct answer {
 };
 
 static struct guest *guests[HVSHARE_DOMAINS]; /* a connection is one domain at most */
-static int listener = -1;
-static char socket_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+static struct server_socket listener = SERVER_SOCKET_CLOSED;
 
 /* ---- the bell ---- */
 
@@ -285,16 +284,7 @@ static void guest_new(int fd, uint32_t events, void *arg)
 
 int hosted_init(const char *run_dir)
 {
-	int rc;
-
-	listener = server_listen(run_dir, "hosted.sock", SOCK_SEQPACKET);
-	if (listener < 0)
-		return listener;
-	snprintf(socket_path, sizeof(socket_path), "%s/hosted.sock", run_dir);
-	rc = loop_add(listener, EPOLLIN, guest_new, NULL);
-	if (rc)
-		log_error("%s: cannot be watched: %s", socket_path, strerror(-rc));
-	return rc;
+	return server_listen(&listener, run_dir, "hosted.sock", SOCK_SEQPACKET, guest_new);
 }
 
 void hosted_fini(void)
@@ -302,10 +292,5 @@ void hosted_fini(void)
 	for (unsigned i = 0; i < HVSHARE_DOMAINS; i++)
 		if (guests[i])
 			guest_end(guests[i]);
-	if (listener < 0)
-		return;
-	loop_remove(listener);
-	close(listener);
-	listener = -1;
-	unlink(socket_path);
+	server_unlisten(&listener);
 }

@@ -34,8 +34,7 @@ struct client {
 };
 
 static struct client *clients[CLIENTS_MAX];
-static int listener = -1;
-static char socket_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+static struct server_socket listener = SERVER_SOCKET_CLOSED;
 
 static bool reply_waits(const struct client *c)
 {
@@ -213,14 +212,7 @@ int server_init(const char *run_dir)
 
 	if (rc)
 		return rc;
-	listener = server_listen(run_dir, "control.sock", SOCK_STREAM);
-	if (listener < 0)
-		return listener;
-	snprintf(socket_path, sizeof(socket_path), "%s/control.sock", run_dir);
-	rc = loop_add(listener, EPOLLIN, client_new, NULL);
-	if (rc)
-		log_error("%s: cannot be watched: %s", socket_path, strerror(-rc));
-	return rc;
+	return server_listen(&listener, run_dir, "control.sock", SOCK_STREAM, client_new);
 }
 
 void server_fini(void)
@@ -229,10 +221,5 @@ void server_fini(void)
 		if (clients[i])
 			client_close(clients[i]);
 	server_domain_fini();
-	if (listener < 0)
-		return;
-	loop_remove(listener);
-	close(listener);
-	listener = -1;
-	unlink(socket_path);
+	server_unlisten(&listener);
 }

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -24,26 +25,51 @@ static void spare_open(void)
 		spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-int server_listen(const char *run_dir, const char *name, int type)
+/* Its fd, or -errno after a line in the log. */
+static int listen_at(const struct sockaddr_un *addr, int type)
+{
+	int fd, rc;
+
+	unlink(addr->sun_path); /* what a killed sluiced left: we hold the run directory's lock */
+	spare_open();
+	fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && !bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) && !chmod(addr->sun_path, 0600) && !listen(fd, 64))
+		return fd;
+	rc = -errno;
+	log_error("%s: cannot listen: %s", addr->sun_path, strerror(-rc));
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+int server_listen(struct server_socket *s, const char *run_dir, const char *name, int type, loop_fn *on_peer)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int n = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/%s", run_dir, name);
-	int fd, rc;
+	int n = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/%s", run_dir, name), rc;
 
 	if (n < 0 || (size_t)n >= sizeof(addr.sun_path)) {
 		log_error("%s/%s: longer than a socket's path may be (%zu): give a shorter --run-dir", run_dir, name, sizeof(addr.sun_path) - 1);
 		return -ENAMETOOLONG;
 	}
-	unlink(addr.sun_path); /* what a killed sluiced left: we hold the run directory's lock */
-	spare_open();
-	fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && !bind(fd, (struct sockaddr *)&addr, sizeof(addr)) && !chmod(addr.sun_path, 0600) && !listen(fd, 64))
-		return fd;
-	rc = -errno;
-	log_error("%s: cannot listen: %s", addr.sun_path, strerror(-rc));
-	if (fd >= 0)
-		close(fd);
+	rc = listen_at(&addr, type);
+	if (rc < 0)
+		return rc;
+	s->fd = rc;
+	memcpy(s->path, addr.sun_path, sizeof(s->path));
+	rc = loop_add(s->fd, EPOLLIN, on_peer, NULL);
+	if (rc)
+		log_error("%s: cannot be watched: %s", s->path, strerror(-rc));
 	return rc;
+}
+
+void server_unlisten(struct server_socket *s)
+{
+	if (s->fd < 0)
+		return;
+	loop_remove(s->fd);
+	close(s->fd);
+	s->fd = -1;
+	unlink(s->path);
 }
 
 /* Take the peer in to hang up on it. */

@@ -22,7 +22,14 @@
 
 static char dir[] = "/tmp/sluice-test-socket-XXXXXX";
 static char path[64];
-static int listener;
+static struct server_socket sock = SERVER_SOCKET_CLOSED;
+
+static void on_peer(int fd, uint32_t events, void *arg)
+{
+	(void)fd;
+	(void)events;
+	(void)arg;
+}
 
 static int set_up(void **state)
 {
@@ -30,16 +37,14 @@ static int set_up(void **state)
 	if (!mkdtemp(dir))
 		return -1;
 	snprintf(path, sizeof(path), "%s/s", dir);
-	listener = server_listen(dir, "s", SOCK_STREAM);
-	return listener < 0;
+	return server_listen(&sock, dir, "s", SOCK_STREAM, on_peer);
 }
 
 static int tear_down(void **state)
 {
 	(void)state;
-	close(listener);
-	unlink(path);
-	return rmdir(dir);
+	server_unlisten(&sock);
+	return rmdir(dir); /* fails if the socket is still there */
 }
 
 static int peer(void)
@@ -55,7 +60,7 @@ static int peer(void)
 
 static bool somebody_waits(void)
 {
-	struct pollfd p = { .fd = listener, .events = POLLIN };
+	struct pollfd p = { .fd = sock.fd, .events = POLLIN };
 
 	return poll(&p, 1, 0) == 1;
 }
@@ -66,13 +71,13 @@ static void owner_is_taken_in(void **state)
 	int a = peer(), b;
 
 	(void)state;
-	b = server_accept(listener);
+	b = server_accept(sock.fd);
 	assert_true(b >= 0);
 	assert_true(fcntl(b, F_GETFL) & O_NONBLOCK);
 	assert_true(fcntl(b, F_GETFD) & FD_CLOEXEC);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
-	assert_int_equal(server_accept(listener), -EAGAIN);
+	assert_int_equal(server_accept(sock.fd), -EAGAIN);
 	close(a);
 	close(b);
 }
@@ -93,7 +98,7 @@ static void no_descriptor_left(void **state)
 	none = (struct rlimit){ (rlim_t)fd, was.rlim_max };
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
 	for (unsigned i = 0; i < 3; i++)
-		assert_int_equal(server_accept(listener), -EMFILE);
+		assert_int_equal(server_accept(sock.fd), -EMFILE);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
 	assert_false(somebody_waits());
 	for (unsigned i = 0; i < 3; i++) {
@@ -101,7 +106,7 @@ static void no_descriptor_left(void **state)
 		close(a[i]);
 	}
 	a[0] = peer();
-	fd = server_accept(listener);
+	fd = server_accept(sock.fd);
 	assert_true(fd >= 0);
 	close(fd);
 	close(a[0]);
@@ -109,12 +114,14 @@ static void no_descriptor_left(void **state)
 
 static void path_too_long(void **state)
 {
+	struct server_socket other = SERVER_SOCKET_CLOSED;
 	char name[120];
 
 	(void)state;
 	memset(name, 'x', sizeof(name) - 1);
 	name[sizeof(name) - 1] = 0;
-	assert_int_equal(server_listen(dir, name, SOCK_STREAM), -ENAMETOOLONG);
+	assert_int_equal(server_listen(&other, dir, name, SOCK_STREAM, on_peer), -ENAMETOOLONG);
+	assert_int_equal(other.fd, -1);
 }
 
 int main(void)

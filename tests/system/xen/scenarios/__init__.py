@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The scenarios of the Xen rig, each a function of a booted machine that returns one line to tell, or raises Failure. Used by rig.py."""
+from .contract import contract
+from .life import e_life
+from .net import a_net, c_net, d_net
+
+ALL = [a_net, d_net, c_net, contract, e_life]

@@ -17,6 +17,12 @@ static uint16_t tx_offset(unsigned id)
 	return (uint16_t)(id % TX_OFFSETS * 64);
 }
 
+/* Where the packet starts in its page: the caller may have moved it. */
+static uint16_t data_offset(const struct netfront_buf *b)
+{
+	return (uint16_t)((uintptr_t)b->data % SLUICE_PAGE_SIZE);
+}
+
 /* The vif is given up: the next netfront_step closes it. */
 static void broken(struct netfront *nf, const char *why)
 {
@@ -99,7 +105,7 @@ void netfront_tx_free(struct netfront *nf, const struct netfront_buf *bufs, unsi
 /* A buffer that the caller may send as it is: held, and its bytes within its page. */
 static bool sendable(const struct netfront *nf, const struct netfront_buf *b)
 {
-	return b->id < NETFRONT_BUFS && nf->tx_pool.state[b->id] == BUF_HELD && b->len && b->len <= SLUICE_PAGE_SIZE - tx_offset(b->id);
+	return b->id < NETFRONT_BUFS && nf->tx_pool.state[b->id] == BUF_HELD && b->len && b->len <= SLUICE_PAGE_SIZE - data_offset(b);
 }
 
 static uint16_t tx_flags(const struct netfront_buf *b)
@@ -121,7 +127,7 @@ static bool tx_one(struct netfront *nf, const struct netfront_buf *b)
 	if (!sendable(nf, b) || b->len < NET_ETH_HLEN || !front_ring_free(&nf->tx))
 		return false;
 	req = (struct netif_tx_request){
-		.gref = nf->tx_pool.gref[b->id], .offset = tx_offset(b->id), .flags = tx_flags(b), .id = b->id, .size = b->len
+		.gref = nf->tx_pool.gref[b->id], .offset = data_offset(b), .flags = tx_flags(b), .id = b->id, .size = b->len
 	};
 	front_ring_put(&nf->tx, &req, sizeof(req));
 	nf->tx_pool.state[b->id] = BUF_POSTED;
@@ -142,7 +148,7 @@ static bool tx_many(struct netfront *nf, const struct netfront_buf *bufs, unsign
 	for (unsigned i = 0; i < n; i++) {
 		if (!sendable(nf, &bufs[i]))
 			return false;
-		p.frags[i] = (struct net_frag){ nf->tx_pool.gref[bufs[i].id], tx_offset(bufs[i].id), bufs[i].len, bufs[i].id };
+		p.frags[i] = (struct net_frag){ nf->tx_pool.gref[bufs[i].id], data_offset(&bufs[i]), bufs[i].len, bufs[i].id };
 		p.size += bufs[i].len;
 	}
 	if (p.size > NET_PACKET_MAX || bufs->len < NET_ETH_HLEN || net_packet_slots(&p) > front_ring_free(&nf->tx))

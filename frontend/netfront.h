@@ -29,7 +29,7 @@ enum netfront_flags {
 
 /* A fragment of a packet. Flags and gso count in a packet's first buffer, NETFRONT_MORE in each. */
 struct netfront_buf {
-	uint8_t *data;     /* where its bytes are, or are to be written */
+	uint8_t *data;     /* where its bytes are, or are to be written; tx: may be moved within its page, as far down as its start */
 	uint16_t len;      /* how many; set by the caller for tx */
 	uint16_t room;     /* tx: most bytes that fit, at least 1600 */
 	uint16_t id;       /* netfront's own */
@@ -42,6 +42,7 @@ struct netfront_buf {
 struct netfront_options {
 	bool csum_blank; /* packets from other guests whose checksum nobody has filled in */
 	bool gso_tcpv4;  /* TCP packets of up to 64 KiB */
+	bool no_static;  /* do not ask the back end to keep our pages mapped: it copies by grants, as for a front end that does not know how to ask */
 };
 
 enum netfront_state {

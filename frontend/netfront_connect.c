@@ -184,7 +184,7 @@ static int connect(struct netfront *nf)
 	end_deferred(nf);
 	nf->can_sg = xenbus_read_feature(nf->xb, nf->backend, "feature-sg");
 	nf->can_gso4 = xenbus_read_feature(nf->xb, nf->backend, "feature-gso-tcpv4");
-	nf->can_ctrl = xenbus_read_feature(nf->xb, nf->backend, "feature-ctrl-ring");
+	nf->can_ctrl = !nf->options.no_static && xenbus_read_feature(nf->xb, nf->backend, "feature-ctrl-ring");
 	rc = grant_all(nf);
 	if (!rc)
 		rc = open_channels(nf);

@@ -16,7 +16,7 @@
 #define XENBUS_TXN_TRIES 16u /* whoever loses so often in a row gives up */
 #define XENBUS_TIMEOUT_NS 5000000000ull
 #define XENBUS_PATH_MAX 256u
-#define XENBUS_WATCHES 16u
+#define XENBUS_WATCHES 128u /* as many as a guest may have; a vif or vbd takes two */
 
 struct xenbus;
 typedef uint32_t xenbus_txn_t;

@@ -106,6 +106,26 @@ static void test_tx_burst(void **state)
 	netfront_tx_free(nf, bufs, 256);
 }
 
+/* A packet may start elsewhere in its page than where netfront proposed, and be as long as the page then. */
+static void test_tx_moved(void **state)
+{
+	struct netif_tx_request req;
+
+	(void)state;
+	assert_int_equal(netfront_tx_alloc(nf, bufs, 2), 2);
+	for (unsigned i = 0; i < 2; i++) {
+		bufs[i].data -= (uintptr_t)bufs[i].data % SLUICE_PAGE_SIZE;
+		bufs[i].data += 8 * i;
+		bufs[i].len = SLUICE_PAGE_SIZE;
+	}
+	assert_int_equal(netfront_tx(nf, bufs, 2), 1); /* the second one does not fit its page */
+	assert_true(script_tx_take(&back, &req));
+	assert_int_equal(req.offset, 0);
+	assert_int_equal(req.size, SLUICE_PAGE_SIZE);
+	assert_false(script_tx_take(&back, &req));
+	assert_int_equal(netfront_stats(nf)->tx_dropped, 1);
+}
+
 static void test_tx_notifies_only_when_asked(void **state)
 {
 	struct netif_tx_request req;
@@ -541,6 +561,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_tx_burst),
+		T(test_tx_moved),
 		T(test_tx_notifies_only_when_asked),
 		T(test_tx_ring_full),
 		T(test_tx_answers_in_any_order),

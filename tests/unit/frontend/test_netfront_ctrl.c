@@ -37,6 +37,22 @@ static int setup(void **state)
 	return nf ? 0 : -1;
 }
 
+/* A user who wants copies: no control ring, whatever the back end offers. */
+static void test_no_static_grants_wanted(void **state)
+{
+	struct netfront_options options = { .no_static = true };
+
+	(void)state;
+	netfront_destroy(nf);
+	nf = netfront_create(xb, 0, &options);
+	script_back(hv, "state", "2");
+	assert_int_equal(netfront_step(nf), NETFRONT_CONNECTING);
+	assert_int_equal(script_front_number(hv, "ctrl-ring-ref"), -1);
+	assert_int_equal(script_front_number(hv, "event-channel-ctrl"), -1);
+	assert_int_equal(script_connect(&back, hv), 0);
+	assert_int_equal(netfront_step(nf), NETFRONT_CONNECTED);
+}
+
 static int teardown(void **state)
 {
 	unsigned left;
@@ -207,6 +223,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_back_end_that_does_not_know, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_answer_at_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_new_back_end, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_static_grants_wanted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lies, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_index_out_of_range, setup, teardown),
 	};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * netback: the back end of a vif (xen/io/netif.h). netback_connect.c does the handshake, netback_tx.c carries packets from the guest to the bridge,
- * netback_rx.c from the bridge to the guest, netback_ctrl.c serves the control ring. This header is theirs, main.c's and the tests'.
+ * netback_rx.c from the bridge to the guest, to the queue that netback_hash.c picks, netback_ctrl.c serves the control ring. This header is theirs, main.c's and the tests'.
  *
  * Two severities: a bad packet gets an error response and the vif goes on; a broken protocol (indices, chains of slots) fails the device
  * (device_fail), and only that one.
@@ -18,9 +18,10 @@
 #include <bridge/bridge.h>
 #include <bridge/offload.h>
 #include <rings/back_ring.h>
+#include <rings/net_flow.h>
 #include <rings/net_slots.h>
 
-#define NETBACK_QUEUES 1u         /* of a vif, for now: everything below is per queue already */
+#define NETBACK_QUEUES 8u         /* of a vif, at most: what multi-queue-max-queues says */
 #define NETBACK_BURST BRIDGE_BURST
 #define NETBACK_TX_WINDOW 128u    /* tx slots read ahead of being parsed */
 #define NETBACK_RX_AHEAD 128u     /* rx requests read ahead of being used; a power of two, more than a packet takes */
@@ -120,6 +121,7 @@ struct netback_vif {
 	uint32_t mtu;
 	/* what the guest takes from us */
 	bool sg, gso4, gso6, csum4, csum6;
+	unsigned nr_queues; /* that the guest has made; 0: not connected */
 	struct netback_queue queue[NETBACK_QUEUES];
 	struct netback_ctrl ctrl;
 };
@@ -144,6 +146,11 @@ bool netback_rx_arm(struct netback_queue *q);
 void netback_rx_init(struct netback_queue *q);
 /* Frees what waits. */
 void netback_rx_fini(struct netback_queue *q);
+
+/* netback_hash.c: the queue of the guest that a packet for it goes to; packets of one flow always to the same. */
+unsigned netback_hash_queue(const struct netback_vif *vif, const struct rte_mbuf *m);
+/* The Toeplitz hash that a guest with this set-up asked for; 0 when it wants none of such a packet. */
+uint32_t netback_hash_toeplitz(const struct net_ctrl_hash *h, const struct net_flow *f);
 
 /* netback_ctrl.c: after the queues are connected. -errno: then the vif has no control ring, and nothing stays behind. */
 int netback_ctrl_connect(struct netback_vif *vif, gref_t gref, evtchn_t remote);

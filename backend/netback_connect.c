@@ -5,6 +5,7 @@
  */
 #include "netback.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,22 +66,76 @@ static int vif_advertise(struct device *dev, hv_txn_t t)
 
 /* ---- what the guest wrote ---- */
 
-struct front_keys {
-	uint32_t tx_gref, rx_gref, ctrl_gref, tx_port, rx_port, ctrl_port;
-	bool split, ctrl;
-	bool no_csum, csum6, sg, gso4, gso6;
+struct queue_keys {
+	uint32_t tx_gref, rx_gref, tx_port, rx_port;
+	bool split;
 };
 
-static int read_ports(struct device *dev, struct front_keys *k)
+struct front_keys {
+	uint32_t ctrl_gref, ctrl_port;
+	bool ctrl;
+	bool no_csum, csum6, sg, gso4, gso6;
+	uint32_t nr_queues;
+	struct queue_keys queue[NETBACK_QUEUES];
+};
+
+static int read_ports(struct device *dev, const char *dir, struct queue_keys *k)
 {
-	int rc = store_read_number(dev->hv, dev->front, "event-channel-tx", PORT_MAX, &k->tx_port);
+	int rc = store_read_number(dev->hv, dir, "event-channel-tx", PORT_MAX, &k->tx_port);
 
 	k->split = rc == 0;
 	if (k->split)
-		return store_read_number(dev->hv, dev->front, "event-channel-rx", PORT_MAX, &k->rx_port);
+		return store_read_number(dev->hv, dir, "event-channel-rx", PORT_MAX, &k->rx_port);
 	if (rc == -ENOENT)
-		rc = store_read_number(dev->hv, dev->front, "event-channel", PORT_MAX, &k->tx_port);
+		rc = store_read_number(dev->hv, dir, "event-channel", PORT_MAX, &k->tx_port);
 	k->rx_port = k->tx_port;
+	return rc;
+}
+
+/* A queue's keys; dir: the front end's own node when it has one queue, else queue-<n> below it. */
+static int read_queue(struct device *dev, const char *dir, struct queue_keys *k, const char **why)
+{
+	int rc;
+
+	*why = "tx-ring-ref or rx-ring-ref is not a grant reference";
+	rc = store_read_number(dev->hv, dir, "tx-ring-ref", GREF_MAX, &k->tx_gref);
+	if (rc == 0)
+		rc = store_read_number(dev->hv, dir, "rx-ring-ref", GREF_MAX, &k->rx_gref);
+	if (rc)
+		return rc;
+	*why = "event-channel (or -tx and -rx) is not a port";
+	return read_ports(dev, dir, k);
+}
+
+/* Does another queue before this one name one of its pages? */
+static bool shares_pages(const struct front_keys *k, unsigned n)
+{
+	const struct queue_keys *q = &k->queue[n];
+
+	for (unsigned i = 0; i < n; i++) {
+		const struct queue_keys *o = &k->queue[i];
+
+		if (o->tx_gref == q->tx_gref || o->tx_gref == q->rx_gref || o->rx_gref == q->tx_gref || o->rx_gref == q->rx_gref)
+			return true;
+	}
+	return false;
+}
+
+static int read_queues(struct device *dev, struct front_keys *k, const char **why)
+{
+	char dir[STORE_PATH + 24];
+	int rc = 0;
+
+	if (k->nr_queues == 1)
+		return read_queue(dev, dev->front, &k->queue[0], why);
+	for (unsigned i = 0; rc == 0 && i < k->nr_queues; i++) {
+		snprintf(dir, sizeof(dir), "%s/queue-%u", dev->front, i);
+		rc = read_queue(dev, dir, &k->queue[i], why);
+		if (rc == 0 && shares_pages(k, i)) {
+			*why = "two queues have the same ring page";
+			rc = -EINVAL;
+		}
+	}
 	return rc;
 }
 
@@ -113,26 +168,18 @@ static int read_ctrl(struct device *dev, struct front_keys *k)
 
 static int read_front(struct device *dev, struct front_keys *k, const char **why)
 {
-	uint32_t queues;
 	bool copy;
 	int rc;
 
 	*why = "multi-queue-num-queues is not a number that we offered";
-	rc = store_read_number_or(dev->hv, dev->front, "multi-queue-num-queues", NETBACK_QUEUES, 1, &queues);
-	if (rc)
-		return rc;
+	rc = store_read_number_or(dev->hv, dev->front, "multi-queue-num-queues", NETBACK_QUEUES, 1, &k->nr_queues);
+	if (rc || k->nr_queues == 0)
+		return rc ? rc : -EINVAL;
 	*why = "request-rx-copy is not 1: a front end that wants its pages flipped is not served";
 	rc = store_read_flag(dev->hv, dev->front, "request-rx-copy", &copy);
 	if (rc || !copy)
 		return rc ? rc : -EOPNOTSUPP;
-	*why = "tx-ring-ref or rx-ring-ref is not a grant reference";
-	rc = store_read_number(dev->hv, dev->front, "tx-ring-ref", GREF_MAX, &k->tx_gref);
-	if (rc == 0)
-		rc = store_read_number(dev->hv, dev->front, "rx-ring-ref", GREF_MAX, &k->rx_gref);
-	if (rc)
-		return rc;
-	*why = "event-channel (or -tx and -rx) is not a port";
-	rc = read_ports(dev, k);
+	rc = read_queues(dev, k, why);
 	if (rc)
 		return rc;
 	*why = "ctrl-ring-ref is not a grant reference, or event-channel-ctrl not a port";
@@ -145,7 +192,7 @@ static int read_front(struct device *dev, struct front_keys *k, const char **why
 
 /* ---- a queue's rings and events ---- */
 
-static int queue_map(struct netback_queue *q, const struct front_keys *k, const char **why)
+static int queue_map(struct netback_queue *q, const struct queue_keys *k, const char **why)
 {
 	struct hv *hv = q->vif->nb->hv;
 	domid_t domid = q->vif->domid;
@@ -183,7 +230,7 @@ static void queue_unmap(struct netback_queue *q)
 	q->tx_page = q->rx_page = NULL;
 }
 
-static int queue_bind(struct netback_queue *q, const struct front_keys *k, const char **why)
+static int queue_bind(struct netback_queue *q, const struct queue_keys *k, const char **why)
 {
 	struct poller *poller = q->vif->nb->poller;
 	int rc;
@@ -214,7 +261,7 @@ static void queue_unbind(struct netback_queue *q)
 	poller_remove(poller, &q->item);
 }
 
-static int queue_connect(struct netback_queue *q, const struct front_keys *k, const char **why)
+static int queue_connect(struct netback_queue *q, const struct queue_keys *k, const char **why)
 {
 	int rc = queue_map(q, k, why);
 
@@ -238,6 +285,27 @@ static void queue_disconnect(struct netback_queue *q)
 	netback_rx_fini(q);
 	queue_unbind(q);
 	queue_unmap(q);
+}
+
+static void queues_disconnect(struct netback_vif *vif)
+{
+	while (vif->nr_queues > 0)
+		queue_disconnect(&vif->queue[--vif->nr_queues]);
+}
+
+/* All or none. */
+static int queues_connect(struct netback_vif *vif, const struct front_keys *k, const char **why)
+{
+	for (unsigned i = 0; i < k->nr_queues; i++) {
+		int rc = queue_connect(&vif->queue[i], &k->queue[i], why);
+
+		if (rc) {
+			queues_disconnect(vif);
+			return rc;
+		}
+		vif->nr_queues++;
+	}
+	return 0;
 }
 
 /* ---- the device class ---- */
@@ -286,13 +354,13 @@ static int vif_connect(struct device *dev, const char **why)
 	if (rc)
 		return rc;
 	negotiate(vif, &k);
-	rc = queue_connect(&vif->queue[0], &k, why);
+	rc = queues_connect(vif, &k, why);
 	if (rc)
 		return rc;
 	*why = "the bridge has no port left";
 	rc = bridge_add_port(vif->nb->bridge, &vif->port);
 	if (rc) {
-		queue_disconnect(&vif->queue[0]);
+		queues_disconnect(vif);
 		return rc;
 	}
 	if (k.ctrl && netback_ctrl_connect(vif, k.ctrl_gref, k.ctrl_port) && backend_log_allowed(&dev->limit))
@@ -306,7 +374,7 @@ static void vif_disconnect(struct device *dev)
 
 	bridge_remove_port(&vif->port);
 	netback_ctrl_disconnect(vif);
-	queue_disconnect(&vif->queue[0]);
+	queues_disconnect(vif);
 }
 
 static void vif_destroy(struct device *dev)

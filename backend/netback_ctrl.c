@@ -38,7 +38,7 @@ static uint32_t carry_out(struct netback_vif *vif, const struct xen_netif_ctrl_r
 {
 	struct netback *nb = vif->nb;
 	struct net_ctrl_page page;
-	uint32_t status = net_ctrl_check(&vif->ctrl.hash, req, NETBACK_QUEUES, &page);
+	uint32_t status = net_ctrl_check(&vif->ctrl.hash, req, vif->nr_queues, &page);
 
 	*out = 0;
 	if (status != XEN_NETIF_CTRL_STATUS_SUCCESS)
@@ -55,7 +55,7 @@ static uint32_t carry_out(struct netback_vif *vif, const struct xen_netif_ctrl_r
 	case XEN_NETIF_CTRL_TYPE_DEL_GREF_MAPPING:
 		return del_grants(vif, req, &page, out);
 	default:
-		return net_ctrl_hash_apply(&vif->ctrl.hash, req, NETBACK_QUEUES, nb->ctrl->list, out);
+		return net_ctrl_hash_apply(&vif->ctrl.hash, req, vif->nr_queues, nb->ctrl->list, out);
 	}
 }
 

@@ -431,9 +431,8 @@ static void call_for_pause(struct netback_queue *q)
 		q->vif->nb->crowded = true;
 }
 
-unsigned netback_rx_port_tx(struct bridge_port *port, struct rte_mbuf **pkts, unsigned n)
+static unsigned deliver(struct netback_queue *q, struct rte_mbuf **pkts, unsigned n)
 {
-	struct netback_queue *q = &((struct netback_vif *)port)->queue[0];
 	unsigned delivered, i;
 
 	if (!q->live || (q->stalled && still_stalled(q))) {
@@ -455,6 +454,36 @@ unsigned netback_rx_port_tx(struct bridge_port *port, struct rte_mbuf **pkts, un
 		poller_activate(q->vif->nb->poller, &q->item);
 	}
 	return delivered;
+}
+
+/* Each packet to the queue of its flow, in order; a queue gets its packets as one burst. */
+static unsigned spread(struct netback_vif *vif, struct rte_mbuf **pkts, unsigned n)
+{
+	struct rte_mbuf *sorted[BRIDGE_BURST];
+	uint8_t queue[BRIDGE_BURST], count[NETBACK_QUEUES] = {0};
+	unsigned at[NETBACK_QUEUES], start = 0, delivered = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		queue[i] = (uint8_t)netback_hash_queue(vif, pkts[i]);
+		count[queue[i]]++;
+	}
+	for (unsigned k = 0; k < vif->nr_queues; k++) {
+		at[k] = start;
+		start += count[k];
+	}
+	for (unsigned i = 0; i < n; i++)
+		sorted[at[queue[i]]++] = pkts[i];
+	for (unsigned k = 0; k < vif->nr_queues; k++)
+		if (count[k])
+			delivered += deliver(&vif->queue[k], &sorted[at[k] - count[k]], count[k]);
+	return delivered;
+}
+
+unsigned netback_rx_port_tx(struct bridge_port *port, struct rte_mbuf **pkts, unsigned n)
+{
+	struct netback_vif *vif = (struct netback_vif *)port;
+
+	return vif->nr_queues == 1 ? deliver(&vif->queue[0], pkts, n) : spread(vif, pkts, n);
 }
 
 void netback_rx_init(struct netback_queue *q)

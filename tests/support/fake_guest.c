@@ -166,16 +166,28 @@ void fake_guest_number(struct fake_guest *g, const char *key, unsigned value)
 	fake_guest_key(g, key, text);
 }
 
-void fake_guest_keys(struct fake_guest *g)
+static void prefixed(struct fake_guest *g, const char *prefix, const char *key, unsigned value)
 {
-	fake_guest_number(g, "tx-ring-ref", g->tx_ring_gref);
-	fake_guest_number(g, "rx-ring-ref", g->rx_ring_gref);
+	char path[64];
+
+	snprintf(path, sizeof(path), "%s%s", prefix, key);
+	fake_guest_number(g, path, value);
+}
+
+void fake_guest_queue_keys(struct fake_guest *g, const char *prefix)
+{
+	prefixed(g, prefix, "tx-ring-ref", g->tx_ring_gref);
+	prefixed(g, prefix, "rx-ring-ref", g->rx_ring_gref);
 	if (g->split) {
-		fake_guest_number(g, "event-channel-tx", g->tx_port);
-		fake_guest_number(g, "event-channel-rx", g->rx_port);
+		prefixed(g, prefix, "event-channel-tx", g->tx_port);
+		prefixed(g, prefix, "event-channel-rx", g->rx_port);
 	} else {
-		fake_guest_number(g, "event-channel", g->tx_port);
+		prefixed(g, prefix, "event-channel", g->tx_port);
 	}
+}
+
+static void common_keys(struct fake_guest *g)
+{
 	if (g->ctrl) {
 		fake_guest_number(g, "ctrl-ring-ref", g->ctrl_ring_gref);
 		fake_guest_number(g, "event-channel-ctrl", g->ctrl_port);
@@ -187,6 +199,32 @@ void fake_guest_keys(struct fake_guest *g)
 	fake_guest_number(g, "feature-ipv6-csum-offload", !g->no_csum);
 	fake_guest_number(g, "feature-gso-tcpv4", g->gso);
 	fake_guest_number(g, "feature-gso-tcpv6", g->gso);
+}
+
+void fake_guest_keys(struct fake_guest *g)
+{
+	fake_guest_queue_keys(g, "");
+	common_keys(g);
+}
+
+void fake_guest_rings_queues(struct fake_guest *g, unsigned n)
+{
+	char prefix[24];
+
+	for (unsigned i = 0; i < n; i++) {
+		g[i].ctrl = g[i].ctrl && i == 0;
+		fake_guest_rings(&g[i]);
+		snprintf(prefix, sizeof(prefix), "queue-%u/", i);
+		fake_guest_queue_keys(&g[i], prefix);
+	}
+	fake_guest_number(g, "multi-queue-num-queues", n);
+	common_keys(g);
+}
+
+void fake_guest_connect_queues(struct fake_guest *g, unsigned n)
+{
+	fake_guest_rings_queues(g, n);
+	fake_guest_state(g, XenbusStateConnected);
 }
 
 void fake_guest_state(struct fake_guest *g, enum xenbus_state state)

@@ -65,9 +65,16 @@ void fake_guest_key(struct fake_guest *g, const char *key, const char *value);
 void fake_guest_number(struct fake_guest *g, const char *key, unsigned value);
 /* All the keys of a front end, but not its state. */
 void fake_guest_keys(struct fake_guest *g);
+/* The keys of its rings and event channels, each with `prefix` before it ("queue-1/"). */
+void fake_guest_queue_keys(struct fake_guest *g, const char *prefix);
 void fake_guest_state(struct fake_guest *g, enum xenbus_state state);
 /* rings, keys, Connected. */
 void fake_guest_connect(struct fake_guest *g);
+/* A vif with n queues is an array of n of them, all made by fake_guest_init with the same domid and devid: rings, keys, Connected. The first has the
+ * control ring. */
+void fake_guest_connect_queues(struct fake_guest *g, unsigned n);
+/* The same without the state. */
+void fake_guest_rings_queues(struct fake_guest *g, unsigned n);
 /* Take the rings' grants and ports back; asserts that nobody uses them any more. */
 void fake_guest_disconnect(struct fake_guest *g);
 

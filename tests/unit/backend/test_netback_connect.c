@@ -54,7 +54,7 @@ static void features_are_offered(void **state)
 	assert_key("backend/vif/1/0/feature-rx-copy", "1");
 	assert_key("backend/vif/1/0/feature-rx-flip", "0");
 	assert_key("backend/vif/1/0/feature-split-event-channels", "1");
-	assert_key("backend/vif/1/0/multi-queue-max-queues", "1");
+	assert_key("backend/vif/1/0/multi-queue-max-queues", "8");
 }
 
 static void split_event_channels(void **state)

@@ -87,7 +87,7 @@ struct netback_queue {
 	struct back_ring tx, rx;
 	evtchn_t tx_port, rx_port; /* ours; the same when the guest does not split them */
 	/* guest to bridge */
-	unsigned window_nr; /* slots taken from the ring and not parsed yet */
+	unsigned window_at, window_nr; /* slots taken from the ring and not parsed yet: where they begin, how many */
 	net_tx_slot window[NETBACK_TX_WINDOW];
 	uint64_t pause_until; /* TSC; see netback_tx.c */
 	uint32_t pause_relief;
@@ -134,6 +134,14 @@ void netback_fini(struct netback *nb);
 
 /* netback_tx.c: one burst from the guest to the bridge; how many slots were taken. */
 unsigned netback_tx_burst(struct netback_queue *q);
+/* netback_tx_plain.c: one-slot packets from the head of the window, as far as the short way goes. Gives them in pkts, with their answers (as many as slots were
+ * taken) in b->rsp; returns how many packets. */
+unsigned netback_tx_plain(struct netback_queue *q, struct netback_tx_burst *b, struct rte_mbuf **pkts);
+static inline void netback_tx_window_drop(struct netback_queue *q, unsigned n)
+{
+	q->window_at += n;
+	q->window_nr -= n;
+}
 /* Ask for an event at the next tx request; true when some wait already. */
 bool netback_tx_arm(struct netback_queue *q);
 

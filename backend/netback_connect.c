@@ -272,7 +272,7 @@ static int queue_connect(struct netback_queue *q, const struct queue_keys *k, co
 		queue_unmap(q);
 		return rc;
 	}
-	q->window_nr = 0;
+	q->window_at = q->window_nr = 0;
 	netback_rx_init(q);
 	q->live = true;
 	poller_activate(q->vif->nb->poller, &q->item); /* the guest may have sent before we were here */

@@ -2,12 +2,23 @@
 /*
  * Guest to bridge. One burst: slots are copied into the queue's private window, each once; parsed into checked packets; their bytes fetched, from static
  * grants where they lie and else in one batch of grant copies; answered; handed to the bridge. Called by the poller through netback_connect.c.
+ * The short way for the packets that need the least is netback_tx_plain.c.
  */
 #include "netback.h"
 #include <errno.h>
+#include <string.h>
 
 /* Most copies of one packet: each fragment, cut wherever an mbuf ends. */
 #define TX_PACKET_OPS (NET_SLOTS_TOLERATED + NET_PACKET_MAX / 2048u + 1u)
+
+/* The first line of what is probably a packet. An extra-info slot looks like any other here: nothing is done with the address but this. */
+static void prefetch_packet(const struct netback_queue *q, const struct netif_tx_request *req)
+{
+	const uint8_t *page = static_grants_read(&q->grants, req->gref);
+
+	if (page)
+		__builtin_prefetch(page + req->offset % SLUICE_PAGE_SIZE);
+}
 
 /* Read ahead. 1 when the ring holds more than the window took, so that the last packet of the window may go on there; 0 when not; -EPROTO. */
 static int fill_window(struct netback_queue *q)
@@ -20,9 +31,17 @@ static int fill_window(struct netback_queue *q)
 	pending = back_ring_pending(&q->tx);
 	if (pending < 0)
 		return pending;
+	if (q->window_at > 0) {
+		memmove(q->window, &q->window[q->window_at], q->window_nr * sizeof(q->window[0]));
+		q->window_at = 0;
+	}
 	n = RTE_MIN((unsigned)pending, NETBACK_TX_WINDOW - q->window_nr);
-	for (unsigned i = 0; i < n; i++)
-		back_ring_read(&q->tx, i, &q->window[q->window_nr + i], sizeof(net_tx_slot));
+	for (unsigned i = 0; i < n; i++) {
+		net_tx_slot *slot = &q->window[q->window_nr + i];
+
+		back_ring_read(&q->tx, i, slot, sizeof(*slot));
+		prefetch_packet(q, &slot->req);
+	}
 	back_ring_consume(&q->tx, n);
 	q->window_nr += n;
 	return n < (unsigned)pending;
@@ -146,7 +165,7 @@ static unsigned collect(struct netback_queue *q, struct netback_tx_burst *b, boo
 
 		if (more && q->window_nr - at < NET_SLOTS_LOOK)
 			break;
-		rc = net_tx_parse(&q->window[at], q->window_nr - at, &p);
+		rc = net_tx_parse(&q->window[q->window_at + at], q->window_nr - at, &p);
 		if (rc == -EPROTO) {
 			netback_queue_broken(q, p.why);
 			break;
@@ -154,8 +173,7 @@ static unsigned collect(struct netback_queue *q, struct netback_tx_burst *b, boo
 		take_packet(q, b, &p, rc > 0 && !p.mcast_op);
 		at += p.nr_slots;
 	}
-	q->window_nr -= at;
-	memmove(q->window, &q->window[at], q->window_nr * sizeof(q->window[0]));
+	netback_tx_window_drop(q, at);
 	return at;
 }
 
@@ -246,11 +264,15 @@ unsigned netback_tx_burst(struct netback_queue *q)
 	}
 	b->nr = b->nr_rsp = b->copies.n = 0;
 	b->lent = false;
-	slots = collect(q, b, more);
-	if (slots == 0)
-		return 0;
-	copy_batch_run(&b->copies, q->vif->nb->hv);
-	n = sort_out(q, b, pkts);
+	n = netback_tx_plain(q, b, pkts);
+	slots = b->nr_rsp;
+	if (slots == 0) {
+		slots = collect(q, b, more);
+		if (slots == 0)
+			return 0;
+		copy_batch_run(&b->copies, q->vif->nb->hv);
+		n = sort_out(q, b, pkts);
+	}
 	if (!b->lent)
 		respond(q, b);
 	q->stats.tx_packets += n;

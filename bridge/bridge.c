@@ -6,6 +6,7 @@
 #include "bridge.h"
 #include "fdb.h"
 #include <errno.h>
+#include <rte_byteorder.h>
 #include <rte_ether.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,27 +126,59 @@ static bool is_link_local(const struct rte_ether_addr *a)
 	return !memcmp(a->addr_bytes, prefix, sizeof(prefix)) && a->addr_bytes[5] < 0x10;
 }
 
-static void forward(struct bridge *b, struct bridge_port *from, struct rte_mbuf *m, uint32_t now)
+/* Where packets from one address to another go. */
+enum { TO_ALL = BRIDGE_MAX_PORTS, TO_NOBODY };
+
+struct flow {
+	uint64_t dst, src; /* as they stand in a frame */
+	unsigned to;       /* a port's index, TO_ALL or TO_NOBODY */
+};
+
+/* An address and the two bytes behind it, which a frame always has. */
+static uint64_t six_bytes(const void *at)
 {
-	const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
+	uint64_t word;
+
+	memcpy(&word, at, sizeof(word));
+	return word & rte_cpu_to_be_64(0xffffffffffff0000);
+}
+
+/* Learn the source; look the destination up. */
+static unsigned route(struct bridge *b, const struct bridge_port *from, const struct rte_ether_hdr *eth, uint32_t now)
+{
 	int to;
 
-	if (rte_pktmbuf_data_len(m) < sizeof(*eth) || is_link_local(&eth->dst_addr)) {
+	if (is_link_local(&eth->dst_addr))
+		return TO_NOBODY;
+	fdb_learn(b->fdb, &eth->src_addr, from->index, now);
+	if (rte_is_multicast_ether_addr(&eth->dst_addr))
+		return TO_ALL;
+	to = fdb_lookup(b->fdb, &eth->dst_addr, now);
+	if (to < 0)
+		return TO_ALL;
+	return to == from->index ? TO_NOBODY : (unsigned)to; /* its receiver has it already: not back out where it came in */
+}
+
+/* flow: of the packet before in this burst, which most often is this one's too: then the table has nothing new to tell or to learn. */
+static void forward(struct bridge *b, struct bridge_port *from, struct rte_mbuf *m, struct flow *flow, uint32_t now)
+{
+	const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
+	uint64_t dst, src;
+
+	if (rte_pktmbuf_data_len(m) < sizeof(*eth)) {
 		rte_pktmbuf_free(m);
 		return;
 	}
-	fdb_learn(b->fdb, &eth->src_addr, from->index, now);
-	if (rte_is_multicast_ether_addr(&eth->dst_addr)) {
+	dst = six_bytes(&eth->dst_addr);
+	src = six_bytes(&eth->src_addr);
+	if (dst != flow->dst || src != flow->src)
+		*flow = (struct flow){ dst, src, route(b, from, eth, now) };
+	if (flow->to < BRIDGE_MAX_PORTS)
+		gather(b->port[flow->to], m);
+	else if (flow->to == TO_ALL)
 		flood(b, from, m);
-		return;
-	}
-	to = fdb_lookup(b->fdb, &eth->dst_addr, now);
-	if (to < 0)
-		flood(b, from, m);
-	else if (to == from->index)
-		rte_pktmbuf_free(m); /* its receiver has it already: not back out where it came in */
 	else
-		gather(b->port[to], m);
+		rte_pktmbuf_free(m);
 }
 
 static uint32_t seconds(void)
@@ -158,12 +191,13 @@ static uint32_t seconds(void)
 
 void bridge_input(struct bridge_port *from, struct rte_mbuf **pkts, unsigned n)
 {
+	struct flow flow = { .dst = UINT64_MAX }; /* of no packet: an address has six bytes */
 	uint32_t now = seconds();
 
 	from->stats.rx_packets += n;
 	for (unsigned i = 0; i < n; i++) {
 		from->stats.rx_bytes += pkts[i]->pkt_len;
-		forward(from->bridge, from, pkts[i], now);
+		forward(from->bridge, from, pkts[i], &flow, now);
 	}
 }
 

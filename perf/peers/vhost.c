@@ -136,12 +136,8 @@ static unsigned receive(struct peer *p)
 		const uint8_t *data = rte_pktmbuf_mtod(m[i], const uint8_t *);
 
 		p->read += data[0];
-		for (unsigned at = 0; p->touch && at + 8u <= m[i]->data_len; at += 8) {
-			uint64_t word;
-
-			memcpy(&word, data + at, sizeof(word));
-			p->read += word;
-		}
+		if (p->touch)
+			p->read += read_words(data, m[i]->data_len);
 	}
 	if (n)
 		rte_pktmbuf_free_bulk(m, n);

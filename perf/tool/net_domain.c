@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* This process becomes a domain whose vifs are connected, and the frames that it sends. Called by net.c and net_loops.c. */
+/* This process becomes a domain whose vifs are connected. Called by net_run.c and net_loops.c. */
 #include "net.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#define MEMORY_MIB 32u
+#define MEMORY_MIB 8u /* and for each vif: */
+#define VIF_MIB 3u
 #define DEVICE_MS 10000u
 #define CONNECT_NS 10000000000ull
-#define HEADERS 42u
 
 void net_address(uint8_t mac[6], pid_t run, char letter, unsigned vif)
 {
-	const uint8_t own[6] = { 0x00, 0x16, 0x3e, (uint8_t)(run >> 8 & 0x7f), (uint8_t)run, (uint8_t)((unsigned)letter << 4 | vif) };
+	const uint8_t own[6] = { 0x00, 0x16, 0x3e, (uint8_t)(run >> 8 & 0x7f), (uint8_t)run, (uint8_t)(((unsigned)letter - 'a') << 5 | vif) };
 
 	memcpy(mac, own, sizeof(own));
 }
@@ -30,14 +30,15 @@ static int attach(const struct net_options *o, const char *name, char letter, un
 	return toolstack(o->run_dir, words);
 }
 
-static int connect_vif(struct net_domain *d, unsigned index)
+static int connect_vif(struct net_domain *d, const struct net_options *o, unsigned index)
 {
 	uint64_t deadline = port_now_ns() + CONNECT_NS;
-	struct netfront_options none = { .csum_blank = false };
+	bool gso = o->size > NET_FRAME_MAX;
+	struct netfront_options options = { .csum_blank = gso, .gso_tcpv4 = gso, .no_static = o->copy };
 	int rc = hosted_wait_device(d->xb, "vif", index, DEVICE_MS);
 
 	if (!rc)
-		d->vif[index] = netfront_create(d->xb, index, &none);
+		d->vif[index] = netfront_create(d->xb, index, &options);
 	if (rc || !d->vif[index])
 		return rc ? rc : -ENOMEM;
 	while (netfront_step(d->vif[index]) != NETFRONT_CONNECTED) {
@@ -53,10 +54,10 @@ int net_domain_up(struct net_domain *d, const struct net_options *o, char letter
 	char name[32];
 	int rc;
 
-	*d = (struct net_domain){ .nr_vifs = nr_vifs };
+	*d = (struct net_domain){ .nr_vifs = nr_vifs, .shared = d->shared };
 	snprintf(name, sizeof(name), "perf-%c-%d", letter, getpid());
 	hosted_set_log_level(PORT_LOG_ERROR);
-	rc = hosted_attach(o->run_dir, name, MEMORY_MIB);
+	rc = hosted_attach(o->run_dir, name, MEMORY_MIB + nr_vifs * VIF_MIB);
 	if (rc)
 		return rc;
 	d->xb = xenbus_create();
@@ -65,7 +66,7 @@ int net_domain_up(struct net_domain *d, const struct net_options *o, char letter
 	for (unsigned i = 0; !rc && i < nr_vifs; i++)
 		rc = attach(o, name, letter, i);
 	for (unsigned i = 0; !rc && i < nr_vifs; i++)
-		rc = connect_vif(d, i);
+		rc = connect_vif(d, o, i);
 	if (rc)
 		fprintf(stderr, "sluice-perf: error: no connected vif for %s: %s; see the logs of sluiced and sluice-backend\n", name, strerror(-rc));
 	return rc;
@@ -77,46 +78,6 @@ void net_domain_down(struct net_domain *d)
 		netfront_destroy(d->vif[i]);
 	xenbus_destroy(d->xb);
 	hosted_detach();
-}
-
-/* UDP from 10.0.0.1 to 10.0.0.2 without a UDP checksum; the IPv4 one is made for the size. */
-static void headers(uint8_t h[HEADERS], unsigned size, const uint8_t *to, const uint8_t *from)
-{
-	static const uint8_t fixed[30] = { 8, 0, 0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0x13, 0x88, 0x13, 0x89 };
-	unsigned ip = size - 14, udp = ip - 20;
-	uint32_t sum = 0;
-
-	memcpy(h, to, 6);
-	memcpy(h + 6, from, 6);
-	memcpy(h + 12, fixed, sizeof(fixed));
-	h[16] = (uint8_t)(ip >> 8);
-	h[17] = (uint8_t)ip;
-	h[38] = (uint8_t)(udp >> 8);
-	h[39] = (uint8_t)udp;
-	for (unsigned i = 14; i < 34; i += 2)
-		sum += (uint32_t)h[i] << 8 | h[i + 1];
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = ~((sum & 0xffff) + (sum >> 16));
-	h[24] = (uint8_t)(sum >> 8);
-	h[25] = (uint8_t)sum;
-}
-
-bool net_fill(const struct net_options *o, struct netfront_buf *bufs, unsigned n, const uint8_t *to, const uint8_t *from)
-{
-	uint8_t h[HEADERS];
-
-	headers(h, o->size, to, from);
-	for (unsigned i = 0; i < n; i++) {
-		if (bufs[i].room < o->size)
-			return false;
-		memcpy(bufs[i].data, h, sizeof(h));
-		if (o->touch)
-			memset(bufs[i].data + sizeof(h), 0xa5, o->size - sizeof(h));
-		bufs[i].len = (uint16_t)o->size;
-		bufs[i].flags = bufs[i].gso_type = 0;
-		bufs[i].gso_size = 0;
-	}
-	return true;
 }
 
 void net_announce(struct netfront *nf)

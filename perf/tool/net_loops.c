@@ -3,10 +3,13 @@
 #include "net.h"
 #include <errno.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 
 #define STEP_EVERY 1024u /* turns between two looks at the handshake */
 #define RX_BUFS NETFRONT_BURST
+#define EXTRAS 86u /* most packets of two buffers in flight: one slot each */
+#define IDLE_WAIT_NS 50000000u
 #define PING_TIMEOUT_NS 50000000.0
 #define NUMBER_AT 42u /* in a ping: behind the headers */
 
@@ -28,29 +31,23 @@ static bool still_connected(struct net_domain *d, unsigned *turn)
 /* One burst; how many packets went. */
 static unsigned send_burst(struct netfront *nf, const struct net_options *o, const uint8_t *to)
 {
-	struct netfront_buf bufs[NETFRONT_BURST];
-	unsigned n = netfront_tx_alloc(nf, bufs, o->burst);
+	struct netfront_buf bufs[NETFRONT_BURST * NET_FRAGS];
+	unsigned each = net_frame_bufs(o), n = o->burst * each;
 
+	if (each > 1) { /* whole packets; the ring must have room for their extra-info slots, too */
+		unsigned room = netfront_tx_room(nf);
+
+		room -= room < EXTRAS ? room : EXTRAS;
+		n = n < room ? n : room;
+		n -= n % each;
+	}
+	n = netfront_tx_alloc(nf, bufs, n);
 	if (!n)
 		return 0;
 	if (net_fill(o, bufs, n, to, netfront_mac(nf)))
 		return netfront_tx(nf, bufs, n);
 	netfront_tx_free(nf, bufs, n);
 	return 0;
-}
-
-static void read_all(const struct netfront_buf *buf)
-{
-	const uint64_t *words = (const uint64_t *)(const void *)buf->data;
-	uint64_t sum = 0;
-
-	for (unsigned i = 0; i < buf->len / 8u; i++) {
-		uint64_t word;
-
-		memcpy(&word, words + i, sizeof(word));
-		sum += word;
-	}
-	touched += sum;
 }
 
 /* What has come; how many packets. Of each the first bytes are looked at, as any receiver must. */
@@ -63,7 +60,7 @@ static unsigned receive_burst(struct netfront *nf, const struct net_options *o)
 		packets += !(bufs[i].flags & NETFRONT_MORE);
 		touched += bufs[i].data[0];
 		if (o->touch)
-			read_all(&bufs[i]);
+			touched += read_words(bufs[i].data, bufs[i].len);
 	}
 	if (n)
 		netfront_rx_done(nf, bufs, n);
@@ -88,22 +85,82 @@ static int finish(struct net_domain *d, struct sampler *s, struct net_result *r,
 
 static int begin(const struct net_options *o, struct sampler *s)
 {
-	return sampler_init(s, tsc_calibrate(), o->seconds);
+	int rc = sampler_init(s, tsc_calibrate(), o->seconds);
+
+	snprintf(s->label, sizeof(s->label), "%u B: ", o->size);
+	return rc;
 }
 
 /* ---- the loops ---- */
+
+/* A burst from each vif, in turn: to nobody, so that it is flooded, or to itself, so that the bridge drops it. */
+static unsigned send_round(struct net_domain *d, const struct net_options *o)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < d->nr_vifs; i++)
+		n += send_burst(d->vif[i], o, o->drop ? netfront_mac(d->vif[i]) : nobody);
+	return n;
+}
+
+/* What the domains that share the load have done since the last call; they get the core. */
+static unsigned by_others(struct net_domain *d, const struct net_options *o, uint64_t *seen)
+{
+	uint64_t now;
+
+	if (o->vifs <= d->nr_vifs)
+		return 0;
+	sched_yield();
+	now = __atomic_load_n(&d->shared->others, __ATOMIC_RELAXED);
+	now -= *seen;
+	*seen += now;
+	return (unsigned)now;
+}
 
 int net_send_loop(struct net_domain *d, const struct net_options *o, struct net_result *r)
 {
 	struct sampler s;
 	unsigned turn = 0;
+	uint64_t seen = 0;
 	bool connected = true;
 
 	if (begin(o, &s))
 		return -ENOMEM;
-	while (sampler_tick(&s, send_burst(d->vif[0], o, nobody)) && connected)
+	while (sampler_tick(&s, send_round(d, o) + by_others(d, o, &seen)) && connected)
 		connected = still_connected(d, &turn);
 	return finish(d, &s, r, connected);
+}
+
+int net_share_until(struct net_domain *d, const struct net_options *o)
+{
+	unsigned turn = 0;
+
+	while (!__atomic_load_n(&d->shared->done, __ATOMIC_ACQUIRE)) {
+		__atomic_add_fetch(&d->shared->others, send_round(d, o), __ATOMIC_RELAXED);
+		sched_yield();
+		if (!still_connected(d, &turn))
+			return -EPIPE;
+	}
+	return 0;
+}
+
+int net_idle_until(struct net_domain *d)
+{
+	while (!__atomic_load_n(&d->shared->done, __ATOMIC_ACQUIRE)) {
+		bool sleep = true;
+
+		for (unsigned i = 0; i < d->nr_vifs; i++) {
+			struct netfront_buf bufs[RX_BUFS];
+			unsigned n = netfront_rx(d->vif[i], bufs, RX_BUFS);
+
+			netfront_rx_done(d->vif[i], bufs, n);
+			netfront_step(d->vif[i]);
+			sleep &= netfront_arm(d->vif[i], false);
+		}
+		if (sleep)
+			port_wait(port_now_ns() + IDLE_WAIT_NS);
+	}
+	return 0;
 }
 
 int net_receive_loop(struct net_domain *d, const struct net_options *o, struct net_result *r)
@@ -115,7 +172,9 @@ int net_receive_loop(struct net_domain *d, const struct net_options *o, struct n
 	if (begin(o, &s))
 		return -ENOMEM;
 	do {
-		n = receive_burst(d->vif[0], o);
+		n = 0;
+		for (unsigned i = 0; i < d->nr_vifs; i++)
+			n += receive_burst(d->vif[i], o);
 		if (!n && o->polite)
 			sched_yield();
 		connected = still_connected(d, &turn);
@@ -126,26 +185,27 @@ int net_receive_loop(struct net_domain *d, const struct net_options *o, struct n
 int net_both_loop(struct net_domain *d, const struct net_options *o, struct net_result *r)
 {
 	struct sampler s;
-	unsigned turn = 0;
+	unsigned turn = 0, pair = 0, n;
 	bool connected = true;
-	uint8_t to[6];
 
 	if (begin(o, &s))
 		return -ENOMEM;
-	memcpy(to, netfront_mac(d->vif[1]), sizeof(to));
-	net_announce(d->vif[1]);
+	for (unsigned i = 1; i < d->nr_vifs; i += 2)
+		net_announce(d->vif[i]);
 	do {
-		send_burst(d->vif[0], o, to);
+		send_burst(d->vif[pair], o, netfront_mac(d->vif[pair + 1]));
 		connected = still_connected(d, &turn);
-	} while (sampler_tick(&s, receive_burst(d->vif[1], o)) && connected);
+		n = receive_burst(d->vif[pair + 1], o);
+		pair = pair + 4 > d->nr_vifs ? 0 : pair + 2;
+	} while (sampler_tick(&s, n) && connected);
 	return finish(d, &s, r, connected);
 }
 
-int net_send_until(struct net_domain *d, const struct net_options *o, const uint8_t *to, const bool *done)
+int net_send_until(struct net_domain *d, const struct net_options *o, const uint8_t *to)
 {
 	unsigned turn = 0;
 
-	while (!__atomic_load_n(done, __ATOMIC_ACQUIRE)) {
+	while (!__atomic_load_n(&d->shared->done, __ATOMIC_ACQUIRE)) {
 		if (!send_burst(d->vif[0], o, to) && o->polite)
 			sched_yield();
 		receive_burst(d->vif[0], o);

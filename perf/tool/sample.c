@@ -76,7 +76,7 @@ static void show(struct sampler *s, uint64_t now)
 	if (!s->progress || now < s->next_progress)
 		return;
 	s->next_progress = now + (uint64_t)(PROGRESS_EVERY_NS * s->tsc_per_ns);
-	fprintf(stderr, "\r  %.1f of %.1f s ", ns / 1e9, (double)(s->end - s->began) / s->tsc_per_ns / 1e9);
+	fprintf(stderr, "\r  %s%.1f of %.1f s ", s->label, ns / 1e9, (double)(s->end - s->began) / s->tsc_per_ns / 1e9);
 }
 
 static void begin(struct sampler *s, uint64_t now)
@@ -129,4 +129,21 @@ struct rate sampler_rate(struct sampler *s)
 	}
 	r.mean = s->nr_windows ? (double)s->total / ns * 1e9 : 0;
 	return r;
+}
+
+uint64_t read_words(const uint8_t *at, unsigned n)
+{
+	uint64_t sum[4] = { 0 }, word;
+	unsigned i = 0;
+
+	for (; i + sizeof(sum) <= n; i += sizeof(sum))
+		for (unsigned k = 0; k < 4; k++) {
+			memcpy(&word, at + i + k * sizeof(word), sizeof(word));
+			sum[k] += word;
+		}
+	for (; i + sizeof(word) <= n; i += sizeof(word)) {
+		memcpy(&word, at + i, sizeof(word));
+		sum[0] += word;
+	}
+	return sum[0] + sum[1] + sum[2] + sum[3];
 }

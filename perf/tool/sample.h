@@ -23,6 +23,7 @@ struct sampler {
 	uint64_t count, total; /* in this window; since the end of warming up */
 	uint64_t total_from;
 	bool started, dirty, progress;
+	char label[16];        /* what the progress display begins with */
 	uint64_t next_progress, began;
 	unsigned nr_clean, nr_windows, room;
 	double *clean;         /* things per second */
@@ -42,6 +43,9 @@ void sampler_fini(struct sampler *s);
 /* The slow part of sampler_tick. */
 bool sampler_window(struct sampler *s, uint64_t now);
 struct rate sampler_rate(struct sampler *s);
+
+/* Reads all whole words of n bytes; their sum, which the caller must use, or the compiler would leave it out. */
+uint64_t read_words(const uint8_t *at, unsigned n);
 
 /* To be called in each turn of a loop with what was done in it. False: the time is over. */
 static inline bool sampler_tick(struct sampler *s, unsigned n)

@@ -60,6 +60,33 @@ def between_vifs(host):
     lab.wait_for("the domains to go", 5, lambda: not [d for d in json.loads(host.sluice("list", "--json")) if d["name"].startswith("perf-")])
 
 
+def several_sizes(host):
+    """loop: a run for each size; 64 KiB is a packet of many buffers, for segmentation offload, that crosses whole."""
+    up(host)
+    told = perf(host, "net", "--mode", "loop", "--size", "60,1514,65535", "--touch", "--burst", "2")
+    check(told["tool"] == "net" and [run["size"] for run in told["runs"]] == [60, 1514, 65535], f"{told}")
+    for run in told["runs"]:
+        check(run["mean"] > 0 and run["lost"] == 0, f"{run}")
+
+
+def copies(host):
+    """--copy: not one page with static grants, and packets all the same."""
+    up(host)
+    told = packets(host, "loop", "--copy")
+    check(told["copy"] and told["static_pages"] == 0, f"{told}")
+    check(packets(host, "loop")["static_pages"] > 0, "static grants were not used without --copy")
+
+
+def many_vifs(host):
+    """Vifs that share the load, in one domain and in two, and idle ones beside; flows."""
+    host.memory_mib = 768
+    up(host)
+    for words, vifs, idle in ((("--mode", "tx", "--drop", "--vifs", "40"), 40, 0), (("--mode", "loop", "--vifs", "4", "--flows", "16"), 4, 0),
+                              (("--mode", "tx", "--drop", "--idle", "40"), 1, 40)):
+        told = perf(host, "net", *words)
+        check(told["vifs"] == vifs and told["idle_vifs"] == idle and told["mean"] > 0 and told["lost"] == 0, f"{told}")
+
+
 def round_trips(host):
     """ping: percentiles in order."""
     up(host)
@@ -87,11 +114,15 @@ def machine(host):
     """machine: a cache line's way."""
     told = perf(host, "machine")
     check(told["ping_pong_ns"] > 0 and told["tsc_ghz"] > 0.1, f"{told}")
+    told = perf(host, "machine", "--copy")
+    check(told["one_copy_gbps"] > 0, f"{told}")
 
 
 def bad_input(host):
     """One line each, status 2 for options, 1 for what is not there."""
-    for words, status, said in ((("net", "--size", "59"), 2, "--size 59"), (("net", "--mode", "up"), 2, "--mode up"), (("blk", "--rw", "rand"), 2, "--rw rand"),
+    for words, status, said in ((("net", "--size", "59"), 2, "--size 59"), (("net", "--mode", "up"), 2, "--mode up"), (("net", "--size", "64,x"), 2, "--size x"),
+                                (("net", "--mode", "loop", "--vifs", "3"), 2, "--vifs 3"), (("net", "--mode", "rx", "--drop"), 2, "--drop"),
+                                (("blk", "--rw", "rand"), 2, "--rw rand"),
                                 (("blk", "--depth", "x"), 2, "--depth x"), (("disk",), 2, "usage"), (("net", "--run-dir", "/nowhere"), 1, "start sluiced")):
         done = lab.command(host.program("sluice-perf"), *words, check=False)
         check(done.returncode == status and said in done.stderr, f"{words}: status {done.returncode}: {done.stderr}")
@@ -115,4 +146,4 @@ def comparison_row(host):
 
 
 if __name__ == "__main__":
-    tap.main(sends, receives, between_vifs, round_trips, disks, machine, bad_input, comparison_row)
+    tap.main(sends, receives, between_vifs, several_sizes, copies, many_vifs, round_trips, disks, machine, bad_input, comparison_row)

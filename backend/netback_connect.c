@@ -312,10 +312,11 @@ static int queues_connect(struct netback_vif *vif, const struct front_keys *k, c
 
 static int vif_create(struct device *dev, void *ctx)
 {
-	struct netback_vif *vif = calloc(1, sizeof(*vif));
+	struct netback_vif *vif = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*vif));
 
 	if (!vif)
 		return -ENOMEM;
+	memset(vif, 0, sizeof(*vif));
 	vif->nb = ctx;
 	vif->dev = dev;
 	vif->domid = dev->domid;

@@ -8,26 +8,38 @@
 #include <errno.h>
 #include <rte_byteorder.h>
 #include <rte_ether.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
+
+/* Packets for one port. */
+struct gathered {
+	unsigned n;
+	struct rte_mbuf *pkt[BRIDGE_BURST];
+};
+
+/* What one lcore has gathered. */
+struct outgoing {
+	uint64_t waiting[BRIDGE_MAX_PORTS / 64]; /* bit i: packets for port i */
+	struct gathered port[BRIDGE_MAX_PORTS];
+} __rte_cache_aligned;
 
 struct bridge {
 	struct fdb *fdb;
-	uint64_t waiting[BRIDGE_MAX_PORTS / 64]; /* bit i: port i has gathered packets */
 	unsigned top;                            /* one above the highest port in use */
 	struct bridge_port *port[BRIDGE_MAX_PORTS];
+	struct outgoing out[BRIDGE_LCORES];      /* memory that nobody has touched costs nothing */
 };
 
 struct bridge *bridge_create(const char *name, unsigned ageing_s)
 {
-	struct bridge *b = calloc(1, sizeof(*b));
+	struct bridge *b = mmap(NULL, sizeof(*b), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	if (!b)
+	if (b == MAP_FAILED)
 		return NULL;
 	b->fdb = fdb_create(name, FDB_ENTRIES, FDB_PORT_SHARE, BRIDGE_MAX_PORTS, ageing_s);
 	if (!b->fdb) {
-		free(b);
+		munmap(b, sizeof(*b));
 		return NULL;
 	}
 	return b;
@@ -38,7 +50,7 @@ void bridge_destroy(struct bridge *b)
 	if (!b)
 		return;
 	fdb_destroy(b->fdb);
-	free(b);
+	munmap(b, sizeof(*b));
 }
 
 int bridge_add_port(struct bridge *b, struct bridge_port *port)
@@ -54,7 +66,6 @@ int bridge_add_port(struct bridge *b, struct bridge_port *port)
 		b->top = i + 1;
 	port->bridge = b;
 	port->index = (uint16_t)i;
-	port->out_count = 0;
 	memset(&port->stats, 0, sizeof(port->stats));
 	return 0;
 }
@@ -66,38 +77,62 @@ void bridge_remove_port(struct bridge_port *port)
 	if (!b)
 		return;
 	fdb_forget_port(b->fdb, port->index);
-	rte_pktmbuf_free_bulk(port->out, port->out_count);
-	port->out_count = 0;
-	b->waiting[port->index / 64] &= ~(1ull << port->index % 64);
+	for (unsigned i = 0; i < BRIDGE_LCORES; i++) {
+		struct outgoing *o = &b->out[i];
+
+		if (!(o->waiting[port->index / 64] & 1ull << port->index % 64))
+			continue;
+		rte_pktmbuf_free_bulk(o->port[port->index].pkt, o->port[port->index].n);
+		o->port[port->index].n = 0;
+		o->waiting[port->index / 64] &= ~(1ull << port->index % 64);
+	}
 	b->port[port->index] = NULL;
 	while (b->top && !b->port[b->top - 1])
 		b->top--;
 	port->bridge = NULL;
 }
 
-/* Hand a port what it has gathered. */
-static void deliver(struct bridge_port *port)
+void bridge_port_stats(const struct bridge_port *port, struct bridge_port_stats *out)
 {
-	unsigned n = port->out_count, done;
-
-	port->out_count = 0;
-	port->bridge->waiting[port->index / 64] &= ~(1ull << port->index % 64);
-	port->stats.tx_packets += n;
-	done = port->tx(port, port->out, n);
-	port->stats.tx_dropped += n - done;
+	memset(out, 0, sizeof(*out));
+	for (unsigned i = 0; i < BRIDGE_LCORES; i++) {
+		out->rx_packets += port->stats[i].s.rx_packets;
+		out->rx_bytes += port->stats[i].s.rx_bytes;
+		out->tx_packets += port->stats[i].s.tx_packets;
+		out->tx_bytes += port->stats[i].s.tx_bytes;
+		out->tx_dropped += port->stats[i].s.tx_dropped;
+	}
 }
 
-static void gather(struct bridge_port *to, struct rte_mbuf *m)
+/* Hand a port what this lcore has gathered for it. */
+static void deliver(struct bridge *b, unsigned lcore, unsigned index)
 {
-	to->stats.tx_bytes += m->pkt_len;
-	to->bridge->waiting[to->index / 64] |= 1ull << to->index % 64;
-	to->out[to->out_count++] = m;
-	if (to->out_count == BRIDGE_BURST)
-		deliver(to);
+	struct outgoing *o = &b->out[lcore];
+	struct bridge_port *port = b->port[index];
+	struct bridge_port_stats *stats = &port->stats[lcore].s;
+	unsigned n = o->port[index].n, done;
+
+	o->port[index].n = 0;
+	o->waiting[index / 64] &= ~(1ull << index % 64);
+	stats->tx_packets += n;
+	done = port->tx(port, o->port[index].pkt, n);
+	stats->tx_dropped += n - done;
+}
+
+static void gather(struct bridge_port *to, unsigned lcore, struct rte_mbuf *m)
+{
+	struct outgoing *o = &to->bridge->out[lcore];
+	struct gathered *g = &o->port[to->index];
+
+	to->stats[lcore].s.tx_bytes += m->pkt_len;
+	o->waiting[to->index / 64] |= 1ull << to->index % 64;
+	g->pkt[g->n++] = m;
+	if (g->n == BRIDGE_BURST)
+		deliver(to->bridge, lcore, to->index);
 }
 
 /* To every port but the one it came from; all of them share the one packet. */
-static void flood(struct bridge *b, const struct bridge_port *from, struct rte_mbuf *m)
+static void flood(struct bridge *b, unsigned lcore, const struct bridge_port *from, struct rte_mbuf *m)
 {
 	struct bridge_port *last = NULL;
 
@@ -108,12 +143,12 @@ static void flood(struct bridge *b, const struct bridge_port *from, struct rte_m
 			continue;
 		if (last) {
 			rte_pktmbuf_refcnt_update(m, 1);
-			gather(last, m);
+			gather(last, lcore, m);
 		}
 		last = to;
 	}
 	if (last)
-		gather(last, m); /* with the reference that we were given */
+		gather(last, lcore, m); /* with the reference that we were given */
 	else
 		rte_pktmbuf_free(m);
 }
@@ -160,7 +195,7 @@ static unsigned route(struct bridge *b, const struct bridge_port *from, const st
 }
 
 /* flow: of the packet before in this burst, which most often is this one's too: then the table has nothing new to tell or to learn. */
-static void forward(struct bridge *b, struct bridge_port *from, struct rte_mbuf *m, struct flow *flow, uint32_t now)
+static void forward(struct bridge *b, unsigned lcore, struct bridge_port *from, struct rte_mbuf *m, struct flow *flow, uint32_t now)
 {
 	const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
 	uint64_t dst, src;
@@ -174,9 +209,9 @@ static void forward(struct bridge *b, struct bridge_port *from, struct rte_mbuf 
 	if (dst != flow->dst || src != flow->src)
 		*flow = (struct flow){ dst, src, route(b, from, eth, now) };
 	if (flow->to < BRIDGE_MAX_PORTS)
-		gather(b->port[flow->to], m);
+		gather(b->port[flow->to], lcore, m);
 	else if (flow->to == TO_ALL)
-		flood(b, from, m);
+		flood(b, lcore, from, m);
 	else
 		rte_pktmbuf_free(m);
 }
@@ -192,18 +227,23 @@ static uint32_t seconds(void)
 void bridge_input(struct bridge_port *from, struct rte_mbuf **pkts, unsigned n)
 {
 	struct flow flow = { .dst = UINT64_MAX }; /* of no packet: an address has six bytes */
+	unsigned lcore = bridge_lcore();
+	struct bridge_port_stats *stats = &from->stats[lcore].s;
 	uint32_t now = seconds();
 
-	from->stats.rx_packets += n;
+	stats->rx_packets += n;
 	for (unsigned i = 0; i < n; i++) {
-		from->stats.rx_bytes += pkts[i]->pkt_len;
-		forward(from->bridge, from, pkts[i], &flow, now);
+		stats->rx_bytes += pkts[i]->pkt_len;
+		forward(from->bridge, lcore, from, pkts[i], &flow, now);
 	}
 }
 
 void bridge_flush(struct bridge *b)
 {
+	unsigned lcore = bridge_lcore();
+	const uint64_t *waiting = b->out[lcore].waiting;
+
 	for (unsigned w = 0; w < BRIDGE_MAX_PORTS / 64; w++)
-		while (b->waiting[w])
-			deliver(b->port[w * 64 + (unsigned)__builtin_ctzll(b->waiting[w])]);
+		while (waiting[w])
+			deliver(b, lcore, w * 64 + (unsigned)__builtin_ctzll(waiting[w]));
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A learning switch over ports: vifs (backend/) and uplinks (uplink.h). One thread owns a bridge and all its ports.
+ * A learning switch over ports: vifs (backend/) and uplinks (uplink.h). Several lcores (lcore.h) may put packets in at once; each gathers and delivers its own,
+ * so packets of one flow stay in order as long as they come in on one lcore. Ports come and go only while no other lcore is in the bridge (backend/lcores.h).
  * Packets are rte_mbufs: data is the frame from its Ethernet header on, without FCS; several segments are allowed. Offload wishes of the
  * sender stand in ol_flags and l2_len/l3_len/l4_len/tso_segsz exactly as DPDK defines them for transmit (RTE_MBUF_F_TX_TCP_CKSUM: l4 checksum
  * field holds the pseudo-header sum; RTE_MBUF_F_TX_TCP_SEG with tso_segsz: a TCP packet to be cut). A port that cannot honour a wish calls
@@ -9,6 +10,7 @@
 #ifndef SLUICE_BRIDGE_H
 #define SLUICE_BRIDGE_H
 
+#include "lcore.h"
 #include <rte_mbuf.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,30 +28,32 @@ struct bridge_port_stats {
 
 struct bridge_port {
 	/* Deliver n packets (1..BRIDGE_BURST). Takes every one of them: what cannot be delivered now is freed, never queued without bound.
-	 * A packet may be shared with other ports (refcnt > 1): do not write to it. Segments after the first may be external buffers in a guest's page, lent until
+	 * Several lcores may call it at once. A packet may be shared with other ports (refcnt > 1): do not write to it. Segments after the first may be external buffers in a guest's page, lent until
 	 * tx returns: whoever keeps such a packet, or looks into them, copies it first. Returns how many were delivered. */
 	unsigned (*tx)(struct bridge_port *port, struct rte_mbuf **pkts, unsigned n);
 	const char *name;
-	struct bridge_port_stats stats;
 	/* bridge's own */
 	struct bridge *bridge;
 	uint16_t index;
-	uint16_t out_count;
-	struct rte_mbuf *out[BRIDGE_BURST];
+	struct {
+		struct bridge_port_stats s;
+	} __rte_cache_aligned stats[BRIDGE_LCORES]; /* each lcore counts what it does */
 };
 
 /* ageing_s: seconds after which a silent address is forgotten. NULL when there is no memory. */
 struct bridge *bridge_create(const char *name, unsigned ageing_s);
 void bridge_destroy(struct bridge *b); /* all ports must have been removed; NULL is fine */
 
-/* port->tx and port->name are set by the caller. 0, -ENOSPC. */
+/* port->tx and port->name are set by the caller, and the port is aligned to a cache line. 0, -ENOSPC. */
 int bridge_add_port(struct bridge *b, struct bridge_port *port);
 /* Forgets what was learnt on it and frees what waits for it. */
 void bridge_remove_port(struct bridge_port *port);
+/* What all lcores have counted. */
+void bridge_port_stats(const struct bridge_port *port, struct bridge_port_stats *out);
 
 /* Takes n packets that came in at `from`: learns, looks up, gathers them per output port. A full gather is delivered at once. */
 void bridge_input(struct bridge_port *from, struct rte_mbuf **pkts, unsigned n);
-/* Deliver what has been gathered. Call once at the end of each poll round. */
+/* Deliver what this lcore has gathered. Call once at the end of each poll round. */
 void bridge_flush(struct bridge *b);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The forwarding table of a bridge: which port was an address last heard on. Used by bridge.c alone. Bounded: when it is full, or one port has used
- * up its share, new addresses are not learnt and packets to them are flooded. Times are whole seconds of any monotonic clock.
+ * up its share, new addresses are not learnt and packets to them are flooded. Times are whole seconds of any monotonic clock. Safe from several lcores at once.
  */
 #ifndef BRIDGE_FDB_H
 #define BRIDGE_FDB_H

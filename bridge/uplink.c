@@ -36,6 +36,7 @@ struct uplink {
 	uint32_t frame_max;    /* bytes of a frame, VLAN tag included */
 	unsigned empty_polls;
 	int wake_fd;           /* packet socket, or -1 */
+	rte_spinlock_t tx_lock; /* one tx queue for all lcores */
 	int intr_fd;           /* the driver's receive interrupt, or -1; not ours to close */
 	char name[RTE_ETH_NAME_MAX_LEN];
 };
@@ -52,8 +53,10 @@ static unsigned send_burst(struct uplink *u, struct rte_mbuf **v, unsigned n)
 {
 	unsigned sent = 0;
 
+	bridge_lock(&u->tx_lock);
 	for (unsigned i = 0; i < TX_TRIES && sent < n; i++)
 		sent += rte_eth_tx_burst(u->id, 0, v + sent, (uint16_t)(n - sent));
+	bridge_unlock(&u->tx_lock);
 	if (sent < n)
 		rte_pktmbuf_free_bulk(v + sent, n - sent);
 	return n - sent;
@@ -326,11 +329,12 @@ static int bring_up(struct uplink *u, const char *devargs, char err[256])
 
 int uplink_open(struct bridge *b, const char *devargs, struct rte_mempool *pool, struct uplink **out, char err[256])
 {
-	struct uplink *u = calloc(1, sizeof(*u));
+	struct uplink *u = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*u));
 	int rc;
 
 	if (!u)
 		return fail(err, devargs, -ENOMEM, "no memory", "free some");
+	memset(u, 0, sizeof(*u));
 	u->pool = pool;
 	u->wake_fd = u->intr_fd = -1;
 	snprintf(u->name, sizeof(u->name), "%.*s", (int)RTE_MIN(strcspn(devargs, ","), sizeof(u->name) - 1), devargs);

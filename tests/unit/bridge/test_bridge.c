@@ -154,6 +154,8 @@ static void test_bursts(void **state)
 
 static void test_counters(void **state)
 {
+	struct bridge_port_stats stats;
+
 	(void)state;
 	input(1, BROADCAST, mac(1));
 	expect(1, 0, 1, 1);
@@ -161,12 +163,14 @@ static void test_counters(void **state)
 	for (unsigned i = 0; i < 5; i++)
 		input(0, mac(1), mac(0));
 	expect(0, 3, 0, 0);
-	assert_int_equal(port[0].port.stats.rx_packets, 5);
-	assert_int_equal(port[0].port.stats.rx_bytes, 300);
-	assert_int_equal(port[0].port.stats.tx_packets, 1);
-	assert_int_equal(port[1].port.stats.tx_packets, 5);
-	assert_int_equal(port[1].port.stats.tx_bytes, 300);
-	assert_int_equal(port[1].port.stats.tx_dropped, 2);
+	bridge_port_stats(&port[0].port, &stats);
+	assert_int_equal(stats.rx_packets, 5);
+	assert_int_equal(stats.rx_bytes, 300);
+	assert_int_equal(stats.tx_packets, 1);
+	bridge_port_stats(&port[1].port, &stats);
+	assert_int_equal(stats.tx_packets, 5);
+	assert_int_equal(stats.tx_bytes, 300);
+	assert_int_equal(stats.tx_dropped, 2);
 }
 
 static void test_removed_port_is_forgotten(void **state)

@@ -2,6 +2,8 @@
 /* bridge/fdb.c: learning, moving, ageing, a full table, a port's share, forgetting a port. */
 #include "bridge_test.h"
 #include <bridge/fdb.h>
+#include <pthread.h>
+#include <rte_lcore.h>
 
 static struct fdb *f;
 
@@ -135,6 +137,59 @@ static void test_forget_port(void **state)
 	assert_int_equal(lookup(4, 0), 2);
 }
 
+/* ---- several lcores at once ---- */
+
+#define LCORES 3u
+#define ADDRESSES 200u /* more than fit: entries are taken over all the time */
+#define ROUNDS 200000u
+
+static unsigned wrong, found;
+
+/* Each address lives on two ports only; whatever others do, it is never found anywhere else. */
+static void *one_lcore(void *arg)
+{
+	unsigned self = (unsigned)(uintptr_t)arg, seed = self, hits = 0;
+
+	assert_int_equal(rte_thread_register(), 0);
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		unsigned r = (unsigned)rand_r(&seed), n = r % ADDRESSES, now = 1000 + i / 256;
+		int at = lookup(n, now);
+
+		if (at >= 0 && (unsigned)at % 4 != n % 4)
+			__atomic_fetch_add(&wrong, 1, __ATOMIC_RELAXED);
+		hits += at >= 0;
+		if (r / ADDRESSES % 4 == 0)
+			learn(n, (uint16_t)(n % 4 + (r / ADDRESSES / 4 % 2) * 4), now);
+	}
+	__atomic_fetch_add(&found, hits, __ATOMIC_RELAXED);
+	rte_thread_unregister();
+	return NULL;
+}
+
+static void test_several_lcores(void **state)
+{
+	pthread_t thread[LCORES];
+	unsigned known = 0;
+
+	(void)state;
+	fdb_destroy(f);
+	f = fdb_create("lcores", 64, 48, 8, 3);
+	assert_non_null(f);
+	wrong = found = 0;
+	for (unsigned i = 0; i < LCORES; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, one_lcore, (void *)(uintptr_t)(i + 1)), 0);
+	for (unsigned i = 0; i < LCORES; i++)
+		pthread_join(thread[i], NULL);
+	assert_int_equal(wrong, 0);
+	assert_true(found > ROUNDS / 10);
+	for (unsigned n = 0; n < ADDRESSES; n++)
+		known += lookup(n, 1000 + ROUNDS / 256) >= 0;
+	assert_in_range(known, 1, 64);
+	for (uint16_t port = 0; port < 8; port++)
+		fdb_forget_port(f, port);
+	assert_int_equal(fdb_count(f), 0); /* and the ports' counts were right, or some would have stayed */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -145,6 +200,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_share_of_a_port, create, destroy),
 		cmocka_unit_test_setup_teardown(test_full_table, create, destroy),
 		cmocka_unit_test_setup_teardown(test_forget_port, create, destroy),
+		cmocka_unit_test_setup_teardown(test_several_lcores, create, destroy),
 	};
 
 	return cmocka_run_group_tests_name("bridge/fdb", tests, start_dpdk, stop_dpdk);

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Which of the back end's lcores the caller runs on, as an index into what each lcore has of its own. The back end gives its lcores DPDK's ids from 0 on
+ * (backend/eal.c), so an id is that index; a test's single thread may have any id.
+ */
+#ifndef SLUICE_BRIDGE_LCORE_H
+#define SLUICE_BRIDGE_LCORE_H
+
+#include <rte_lcore.h>
+#include <rte_pause.h>
+#include <rte_spinlock.h>
+#include <sched.h>
+
+#define BRIDGE_LCORES 8u /* at most */
+
+static inline unsigned bridge_lcore(void)
+{
+	unsigned id = rte_lcore_id();
+
+	return id < BRIDGE_LCORES ? id : 0;
+}
+
+/* A lock that is held for a burst at most. Where lcores share a core with other work its holder may not be running: then let it. */
+static inline void bridge_lock(rte_spinlock_t *lock)
+{
+	for (unsigned tries = 1; !rte_spinlock_trylock(lock); tries++) {
+		if (tries % 1024 == 0)
+			sched_yield();
+		else
+			rte_pause();
+	}
+}
+
+static inline void bridge_unlock(rte_spinlock_t *lock)
+{
+	rte_spinlock_unlock(lock);
+}
+
+#endif

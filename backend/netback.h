@@ -151,6 +151,10 @@ unsigned netback_rx_port_tx(struct bridge_port *port, struct rte_mbuf **pkts, un
 unsigned netback_rx_drain(struct netback_queue *q);
 /* When packets wait, ask for an event when the first of them fits; true when it does already. */
 bool netback_rx_arm(struct netback_queue *q);
+/* What this guest takes of such a packet as it is (OFFLOAD_*). */
+unsigned netback_rx_abilities(const struct netback_vif *vif, const struct rte_mbuf *m);
+/* netback_rx_plain.c: deliver packets from the first on, as far as they go the short way and there is room. Returns how many; all stay the caller's to free. */
+unsigned netback_rx_plain(struct netback_queue *q, struct rte_mbuf **pkts, unsigned n);
 void netback_rx_init(struct netback_queue *q);
 /* Frees what waits. */
 void netback_rx_fini(struct netback_queue *q);

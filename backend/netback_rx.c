@@ -7,7 +7,7 @@
  * A guest without room: a few packets wait (NETBACK_WAIT_*, and a share for all vifs together), for NETBACK_STALL_US at most; then all are dropped, and
  * whatever comes is dropped at once until the guest has room for the largest packet again (XSA-392).
  */
-#include "netback.h"
+#include "netback_rx_requests.h"
 #include <errno.h>
 
 #define SEGMENTS_MAX 128u /* packets that one packet is cut into for a guest that cannot do so itself */
@@ -66,66 +66,17 @@ static unsigned slots_needed(const struct rte_mbuf *m)
 	return (m->pkt_len + SLUICE_PAGE_SIZE - 1) / SLUICE_PAGE_SIZE + wants_cut(m);
 }
 
-/* ---- rx requests, read ahead ---- */
-
-static uint32_t requests(const struct netback_queue *q)
-{
-	return q->ahead_tail - q->ahead_head;
-}
-
-/* The line of a page where the packet after `ahead` others will start. The page is the guest's to name: a wrong one is found out when it is used. */
-static void prefetch_page(const struct netback_queue *q, gref_t gref, uint32_t ahead)
-{
-	const uint8_t *page = static_grants_write(&q->grants, gref);
-
-	if (page)
-		__builtin_prefetch(page + (q->spread + ahead * RTE_CACHE_LINE_SIZE) % SLUICE_PAGE_SIZE, 1);
-}
-
-/* Read requests, each once, as far as they fit. How many there are now, or -EPROTO. */
-static int look_ahead(struct netback_queue *q)
-{
-	int pending = back_ring_pending(&q->rx);
-	uint32_t n;
-
-	if (pending < 0)
-		return pending;
-	n = RTE_MIN((uint32_t)pending, NETBACK_RX_AHEAD - requests(q));
-	for (uint32_t i = 0; i < n; i++, q->ahead_tail++) {
-		struct netif_rx_request *req = &q->ahead[q->ahead_tail % NETBACK_RX_AHEAD];
-
-		back_ring_read(&q->rx, i, req, sizeof(*req));
-		prefetch_page(q, req->gref, requests(q));
-	}
-	back_ring_consume(&q->rx, n);
-	return (int)requests(q);
-}
-
-static const struct netif_rx_request *next_request(struct netback_queue *q)
-{
-	return &q->ahead[q->ahead_head++ % NETBACK_RX_AHEAD];
-}
-
 /* ---- one packet into slots and copies ---- */
-
-/* Where in its page the packet starts: one that leaves room moves on by a cache line each time. */
-static uint16_t place(struct netback_queue *q, uint32_t len)
-{
-	uint16_t at = q->spread;
-
-	q->spread = (q->spread + RTE_CACHE_LINE_SIZE) % SLUICE_PAGE_SIZE;
-	if (at + len > SLUICE_PAGE_SIZE)
-		at %= SLUICE_PAGE_SIZE / 4;
-	return at + len <= SLUICE_PAGE_SIZE ? at : 0;
-}
 
 /* Takes the rx requests that the packet needs, in order. */
 static void take_requests(struct netback_queue *q, struct net_packet *p, uint32_t len)
 {
-	uint16_t at = place(q, len);
+	uint16_t at = rx_place(q, len);
 
 	for (unsigned i = 0, frag = 0; i < net_packet_slots(p); i++) {
-		const struct netif_rx_request *req = next_request(q);
+		const struct netif_rx_request *req = rx_first_request(q);
+
+		q->ahead_head++;
 
 		if (i == 1 && p->gso_type != XEN_NETIF_GSO_TYPE_NONE)
 			continue; /* becomes the extra-info slot; its page is not used */
@@ -213,14 +164,14 @@ static unsigned ops_needed(const struct rte_mbuf *m)
 
 static int gather(struct netback_queue *q, struct netback_rx_burst *b)
 {
-	int rc = look_ahead(q);
+	int rc = rx_look_ahead(q);
 
 	while (rc >= 0 && waiting(q) > 0 && b->nr < NETBACK_BURST) {
 		struct rte_mbuf *m = first_waiting(q);
 
-		if (slots_needed(m) > requests(q))
-			rc = look_ahead(q);
-		if (rc < 0 || slots_needed(m) > requests(q) || ops_needed(m) > copy_batch_room(&b->copies))
+		if (slots_needed(m) > rx_requests(q))
+			rc = rx_look_ahead(q);
+		if (rc < 0 || slots_needed(m) > rx_requests(q) || ops_needed(m) > copy_batch_room(&b->copies))
 			break;
 		put_packet(q, b, dequeue(q));
 	}
@@ -238,7 +189,20 @@ static void mark_failures(struct netback_queue *q, struct netback_rx_burst *b)
 	}
 }
 
-static unsigned rx_burst(struct netback_queue *q)
+/* What waits and can go the short way, up to where the array of them ends. */
+static unsigned plain_burst(struct netback_queue *q)
+{
+	struct rte_mbuf **first = &q->waiting[q->wait_head % NETBACK_WAIT_PACKETS];
+	unsigned n = RTE_MIN(waiting(q), NETBACK_WAIT_PACKETS - q->wait_head % NETBACK_WAIT_PACKETS);
+
+	n = netback_rx_plain(q, first, n);
+	for (unsigned i = 0; i < n; i++)
+		dequeue(q);
+	rte_pktmbuf_free_bulk(first, n);
+	return n;
+}
+
+static unsigned long_burst(struct netback_queue *q)
 {
 	struct netback_rx_burst *b = q->vif->nb->rx;
 
@@ -265,7 +229,7 @@ unsigned netback_rx_drain(struct netback_queue *q)
 	struct poller *poller = q->vif->nb->poller;
 	unsigned done = 0, n;
 
-	while (q->live && waiting(q) > 0 && (n = rx_burst(q)) > 0)
+	while (q->live && waiting(q) > 0 && ((n = plain_burst(q)) > 0 || (n = long_burst(q)) > 0))
 		done += n;
 	if (waiting(q) == 0) {
 		q->vif->nb->relief += q->crowded_since != 0;
@@ -283,7 +247,7 @@ bool netback_rx_arm(struct netback_queue *q)
 
 	if (!q->live || waiting(q) == 0)
 		return false;
-	need = (int)slots_needed(first_waiting(q)) - (int)requests(q);
+	need = (int)slots_needed(first_waiting(q)) - (int)rx_requests(q);
 	if (need <= 0)
 		return true;
 	pending = back_ring_arm_for(&q->rx, (uint32_t)need);
@@ -303,7 +267,7 @@ static void stall_over(struct poll_timer *timer)
 /* A stalled guest is served again once it has room for any packet, not for one slot now and then. */
 static bool still_stalled(struct netback_queue *q)
 {
-	int room = look_ahead(q);
+	int room = rx_look_ahead(q);
 
 	if (room < 0)
 		netback_queue_broken(q, "the guest's rx index is out of range");
@@ -313,8 +277,7 @@ static bool still_stalled(struct netback_queue *q)
 
 /* ---- the bridge's side ---- */
 
-/* What this guest takes of such a packet as it is (OFFLOAD_*). */
-static unsigned abilities(const struct netback_vif *vif, const struct rte_mbuf *m)
+unsigned netback_rx_abilities(const struct netback_vif *vif, const struct rte_mbuf *m)
 {
 	bool v6 = m->ol_flags & RTE_MBUF_F_TX_IPV6;
 
@@ -349,7 +312,7 @@ static unsigned accept_packet(struct netback_queue *q, struct rte_mbuf *m)
 	}
 	out[0] = m;
 	if (m->ol_flags & (RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_IP_CKSUM))
-		n = offload_finish(m, abilities(vif, m), vif->nb->pool, out, SEGMENTS_MAX);
+		n = offload_finish(m, netback_rx_abilities(vif, m), vif->nb->pool, out, SEGMENTS_MAX);
 	for (unsigned i = 0; i < n; i++) {
 		if (fits(vif, out[i])) {
 			accepted += enqueue(q, out[i]);
@@ -359,65 +322,6 @@ static unsigned accept_packet(struct netback_queue *q, struct rte_mbuf *m)
 		}
 	}
 	return accepted;
-}
-
-/* ---- the short way: packets of one slot into static grants, at once ---- */
-
-/* NETRXF_* of a packet that goes to this guest as it is and alone; -1: it needs the long way. */
-static int plain_flags(const struct netback_vif *vif, const struct rte_mbuf *m)
-{
-	uint64_t wishes = m->ol_flags & (RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_IP_CKSUM);
-
-	if (m->pkt_len < NET_ETH_HLEN || m->pkt_len > RTE_MIN(vif->mtu + NET_ETH_HLEN + 8, SLUICE_PAGE_SIZE))
-		return -1;
-	if (wishes & (RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_IP_CKSUM) || (wishes && !abilities(vif, m)))
-		return -1;
-	if (wishes)
-		return (int)(NETRXF_csum_blank | NETRXF_data_validated);
-	return (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD ? (int)NETRXF_data_validated : 0;
-}
-
-/* Into the page of the next request; false when that is not a static grant: then nothing was taken. */
-static bool put_plain(struct netback_queue *q, const struct rte_mbuf *m, uint16_t flags)
-{
-	const struct netif_rx_request *req = &q->ahead[q->ahead_head % NETBACK_RX_AHEAD];
-	uint8_t *page = static_grants_write(&q->grants, req->gref);
-	struct netif_rx_response rsp = {.id = req->id, .flags = flags, .status = (int16_t)m->pkt_len};
-
-	if (!page)
-		return false;
-	q->ahead_head++;
-	rsp.offset = place(q, m->pkt_len);
-	page += rsp.offset;
-	for (; m; page += m->data_len, m = m->next)
-		shm_copy_bulk(page, rte_pktmbuf_mtod(m, const void *), m->data_len);
-	back_ring_put(&q->rx, &rsp, sizeof(rsp));
-	return true;
-}
-
-/* Deliver packets from the first on, as far as they go the short way and there is room. Returns how many; the caller's are the others. */
-static unsigned deliver_plain(struct netback_queue *q, struct rte_mbuf **pkts, unsigned n)
-{
-	unsigned done = 0;
-	int flags;
-
-	if (waiting(q) > 0 || q->grants.nr == 0)
-		return 0;
-	while (done < n) {
-		if (requests(q) == 0 && look_ahead(q) <= 0)
-			break; /* the long way finds out what is wrong with the index */
-		flags = plain_flags(q->vif, pkts[done]);
-		if (flags < 0 || !put_plain(q, pkts[done], (uint16_t)flags))
-			break;
-		done++;
-	}
-	if (done == 0)
-		return 0;
-	if (back_ring_push(&q->rx))
-		poller_notify(q->vif->nb->poller, q->rx_port);
-	q->stats.rx_packets += done;
-	rte_pktmbuf_free_bulk(pkts, done);
-	return done;
 }
 
 /* Whoever sent this burst is to wait for this guest (netback_tx.c), once until it has taken all. */
@@ -431,23 +335,40 @@ static void call_for_pause(struct netback_queue *q)
 		q->vif->nb->crowded = true;
 }
 
+/* As many as there is room for wait, in order. How many did. */
+static unsigned keep(struct netback_queue *q, struct rte_mbuf **pkts, unsigned n)
+{
+	unsigned kept = 0, i = 0;
+	bool full = false;
+
+	for (; i < n && waiting(q) < NETBACK_WAIT_PACKETS; i++) {
+		if (!full && waiting(q) + SEGMENTS_MAX > NETBACK_WAIT_PACKETS)
+			full = !netback_rx_drain(q); /* make room before a packet that may become many */
+		kept += accept_packet(q, pkts[i]) > 0;
+	}
+	q->stats.rx_dropped += n - i;
+	rte_pktmbuf_free_bulk(pkts + i, n - i);
+	return kept;
+}
+
 static unsigned deliver(struct netback_queue *q, struct rte_mbuf **pkts, unsigned n)
 {
-	unsigned delivered, i;
+	unsigned delivered = 0;
 
 	if (!q->live || (q->stalled && still_stalled(q))) {
 		q->stats.rx_dropped += n;
 		rte_pktmbuf_free_bulk(pkts, n);
 		return 0;
 	}
-	delivered = deliver_plain(q, pkts, n);
-	if (delivered == n)
-		return n;
-	for (i = delivered; i < n; i++) {
-		if (waiting(q) + SEGMENTS_MAX > NETBACK_WAIT_PACKETS)
-			netback_rx_drain(q); /* make room before a packet that may become many */
-		delivered += accept_packet(q, pkts[i]) > 0;
+	if (waiting(q) > 0)
+		netback_rx_drain(q);
+	if (waiting(q) == 0) {
+		delivered = netback_rx_plain(q, pkts, n);
+		rte_pktmbuf_free_bulk(pkts, delivered);
+		if (delivered == n)
+			return n;
 	}
+	delivered += keep(q, pkts + delivered, n - delivered);
 	netback_rx_drain(q);
 	if (q->live && waiting(q) > 0) {
 		call_for_pause(q);

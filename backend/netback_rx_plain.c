@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The short way from bridge to guest: packets of one slot into static grants, at once. The long way, and who calls this, is netback_rx.c. */
+#include "netback_rx_requests.h"
+
+#define WISHES (RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_IP_CKSUM)
+
+/* NETRXF_* of a packet that goes to this guest as it is and alone; -1: it needs the long way. */
+static int plain_flags(const struct netback_vif *vif, const struct rte_mbuf *m, uint32_t most)
+{
+	uint64_t wishes = m->ol_flags & WISHES;
+
+	if (m->pkt_len < NET_ETH_HLEN || m->pkt_len > most)
+		return -1;
+	if (wishes & (RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_IP_CKSUM) || (wishes && !netback_rx_abilities(vif, m)))
+		return -1;
+	if (wishes)
+		return (int)(NETRXF_csum_blank | NETRXF_data_validated);
+	return (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD ? (int)NETRXF_data_validated : 0;
+}
+
+/* Into the page of the next request; false when that is not a static grant: then nothing was taken. */
+static bool put_plain(struct netback_queue *q, const struct rte_mbuf *m, uint16_t flags)
+{
+	const struct netif_rx_request *req = rx_first_request(q);
+	uint8_t *page = static_grants_write(&q->grants, req->gref);
+	struct netif_rx_response rsp = {.id = req->id, .flags = flags, .status = (int16_t)m->pkt_len};
+
+	if (!page)
+		return false;
+	q->ahead_head++;
+	rsp.offset = rx_place(q, m->pkt_len);
+	page += rsp.offset;
+	for (; m; page += m->data_len, m = m->next)
+		shm_copy_bulk(page, rte_pktmbuf_mtod(m, const void *), m->data_len);
+	back_ring_put(&q->rx, &rsp, sizeof(rsp));
+	return true;
+}
+
+unsigned netback_rx_plain(struct netback_queue *q, struct rte_mbuf **pkts, unsigned n)
+{
+	uint32_t most = RTE_MIN(q->vif->mtu + NET_ETH_HLEN + 8, SLUICE_PAGE_SIZE);
+	unsigned done = 0;
+	int flags;
+
+	if (q->grants.nr == 0)
+		return 0;
+	while (done < n) {
+		if (rx_requests(q) == 0 && rx_look_ahead(q) <= 0)
+			break; /* the long way finds out what is wrong with the index */
+		flags = plain_flags(q->vif, pkts[done], most);
+		if (flags < 0 || !put_plain(q, pkts[done], (uint16_t)flags))
+			break;
+		done++;
+	}
+	if (done == 0)
+		return 0;
+	if (back_ring_push(&q->rx))
+		poller_notify(q->vif->nb->poller, q->rx_port);
+	q->stats.rx_packets += done;
+	return done;
+}

@@ -53,7 +53,8 @@ def main(*tests):
             if not isinstance(error, lab.LabError):
                 traceback.print_exc(file=sys.stdout)
             host.log.flush()
-            sys.stdout.writelines("# log: " + line for line in open(host.log_path, errors="replace").readlines()[-30:])
+            lines = open(host.log_path, errors="replace").readlines()
+            sys.stdout.writelines("# log: " + line for line in [line for line in lines[:-30] if "error:" in line][-20:] + lines[-30:])
         finally:
             host.stop()
     sys.exit(1 if failures else 0)

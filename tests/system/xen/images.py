@@ -14,8 +14,10 @@ PMD_NAMES = ("bus_vdev", "bus_pci", "mempool_ring", "net_af_packet")
 XEN_PROGRAMS = ("xl", "xenstored", "xenconsoled", "xen-init-dom0", "libxl-save-helper")
 STORE_PROGRAMS = ("xenstore", "xenstore-ls", "xenstore-read", "xenstore-write", "xenstore-list", "xenstore-rm", "xenstore-exists", "xenstore-chmod")
 DOM0_MODULES = ("xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-privcmd", "xenfs", "veth", "loop")
-LATER_MODULES = ("xen-netback", "xen-blkback", "e1000")  # in the image, loaded by the scenarios that want them
+LATER_MODULES = ("xen-netback", "xen-blkback", "e1000", "ext4", "crc32c-generic")  # in the image, loaded by the scenarios that want them
 DOMU_MODULES = ("xen-netfront", "xen-blkfront", "ext4", "crc32c-generic")
+DOM0_PROGRAMS = ("bash",)  # has /dev/udp, which busybox cannot speak
+DOMU_PROGRAMS = ("mkfs.ext4",)
 
 
 def module_files(names):
@@ -66,6 +68,10 @@ def put_libraries(root, path):
             shutil.copy(library, target)
 
 
+def put_loader(root):
+    shutil.copy("/lib64/ld-linux-x86-64.so.2", os.path.join(root, "lib64"))
+
+
 def skeleton(root, folders):
     shutil.rmtree(root, ignore_errors=True)
     for folder in ("bin", "proc", "sys", "dev", "tmp", *folders):
@@ -83,8 +89,12 @@ def pack(root, out):
 
 def make_domu(out):
     root = os.path.join(XEN, "domu.root")
-    skeleton(root, ("mod",))
+    skeleton(root, ("mod", "mnt", "lib64", LIB))
     put_modules(root, DOMU_MODULES, "order")
+    put_loader(root)
+    for name in DOMU_PROGRAMS:
+        put_program(root, shutil.which(name))
+    put_program(root, os.path.join(XEN, "root/sbin/ethtool"))
     shutil.copy(os.path.join(HERE, "domu-init"), os.path.join(root, "init"))
     pack(root, out)
 
@@ -100,7 +110,7 @@ def put_xen(root):
         shutil.copy(os.path.join(XEN, "root/usr/bin", name), os.path.join(root, "bin"), follow_symlinks=False)
     put_libraries(root, os.path.join(XEN, "root/usr/bin/xenstore"))
     shutil.copy(os.path.join(XEN, "root/etc/xen/xl.conf"), os.path.join(root, "etc/xen"))
-    shutil.copy("/lib64/ld-linux-x86-64.so.2", os.path.join(root, "lib64"))
+    put_loader(root)
     for library in glob.glob(f"/{LIB}/libgcc_s.so.1"):  # pthread_cancel asks for it
         shutil.copy(library, os.path.join(root, LIB))
 
@@ -122,11 +132,13 @@ def put_sluice(root):
 
 def make_dom0(out, domu):
     root = os.path.join(XEN, "dom0.root")
-    skeleton(root, ("mod", "sbin", "root", "lib64", LIB, "guest", "run", "etc/xen/scripts", "var/lib/xen/dump", "var/lib/xenstored", "var/lock",
+    skeleton(root, ("mod", "mnt", "sbin", "root", "lib64", LIB, "guest", "run", "etc/xen/scripts", "var/lib/xen/dump", "var/lib/xenstored", "var/lock",
                     "var/log/xen/console", "run/xen", "run/xenstored"))
     os.symlink("../run", os.path.join(root, "var/run"))
     put_xen(root)
     put_sluice(root)
+    for name in DOM0_PROGRAMS:
+        put_program(root, shutil.which(name))
     put_program(root, shutil.which("ip"), "sbin")  # busybox has an `ip` of its own in bin, which knows less
     put_modules(root, DOM0_MODULES, "order")
     for name in LATER_MODULES:

@@ -9,6 +9,7 @@ import subprocess
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", ".."))
 XEN = os.path.join(ROOT, "build", "xen")
+PACKAGES = ("xen-hypervisor-4.17-amd64", "xen-utils-4.17", "xen-utils-common", "xenstore-utils", "ethtool")  # and a kernel
 LINUX_MAGIC, XZ_MAGIC = b"HdrS", b"\xfd7zXZ\0"
 
 
@@ -57,14 +58,14 @@ def download(folder, packages):
 def fetch():
     """Everything below build/xen, once. Raises Missing."""
     done = os.path.join(XEN, "fetched")
-    if os.path.exists(done):
+    if os.path.exists(done) and open(done).read() == " ".join(PACKAGES):
         return
     for program in ("apt-get", "dpkg-deb", "qemu-system-x86_64", "cpio", "depmod", "busybox"):
         if not shutil.which(program):
             raise Missing(f"{program} is not installed; run scripts/setup")
     debs = os.path.join(XEN, "debs")
     shutil.rmtree(XEN, ignore_errors=True)
-    download(debs, ["xen-hypervisor-4.17-amd64", "xen-utils-4.17", "xen-utils-common", "xenstore-utils", kernel_package()])
+    download(debs, [*PACKAGES, kernel_package()])
     for deb in glob.glob(os.path.join(debs, "*.deb")):
         where = "linux" if os.path.basename(deb).startswith("linux-image") else "root"
         run("dpkg-deb", "-x", deb, os.path.join(XEN, where))
@@ -75,4 +76,5 @@ def fetch():
     unpack_bzimage(vmlinuz, os.path.join(XEN, "vmlinux"))
     run("depmod", "-b", os.path.join(XEN, "linux"), os.listdir(os.path.join(XEN, "linux/lib/modules"))[0])
     shutil.rmtree(debs)
-    open(done, "w").close()
+    with open(done, "w") as mark:
+        mark.write(" ".join(PACKAGES))

@@ -22,19 +22,29 @@ def start_backend(machine, *words):
     machine.wait("back end", "grep -q serving /tmp/backend.log", 20)
 
 
-def create(machine, name, kernel, vifs=(), extra="", memory=128, ramdisk=None):
-    lines = [f'name="{name}"', 'type="pv"', f"memory={memory}", "vcpus=1", f'kernel="{kernel}"', f'extra="{extra}"',
-             "vif=[" + ",".join(f"'{vif}'" for vif in vifs) + "]", 'on_poweroff="destroy"', 'on_crash="preserve"']
+def load(machine, module):
+    """Of those that dom0 has but does not load at boot."""
+    machine.run(f"for m in $(cat /mod/{module}); do insmod /mod/$m 2>/dev/null; done; grep {module.replace('-', '_')} /proc/modules")
+
+
+def create(machine, name, kernel, vifs=(), extra="", memory=128, ramdisk=None, disks=(), vcpus=1):
+    lines = [f'name="{name}"', 'type="pv"', f"memory={memory}", f"vcpus={vcpus}", f'kernel="{kernel}"', f'extra="{extra}"',
+             "vif=[" + ",".join(f"'{vif}'" for vif in vifs) + "]", "disk=[" + ",".join(f"'{disk}'" for disk in disks) + "]", 'on_poweroff="destroy"', 'on_crash="preserve"']
     if ramdisk:
         lines.append(f'ramdisk="{ramdisk}"')
     machine.run("printf '%s\\n' " + " ".join("'" + line.replace("'", "'\\''") + "'" for line in lines) + f" >/guest/{name}.cfg")
     machine.run(f"xl create /guest/{name}.cfg", 60)
 
 
-def create_linux(machine, name, mac, ip, script="vif-sluice"):
-    """A Debian Linux with its own front ends, up and with its address."""
-    create(machine, name, "/guest/vmlinuz", [f"mac={mac},script={script}"], "console=hvc0 loglevel=4", 192, "/guest/initrd")
+def boot_linux(machine, name, vifs=(), disks=(), vcpus=1):
+    """A Debian Linux with its own front ends, ready for commands (machine.guest)."""
+    create(machine, name, "/guest/vmlinuz", vifs, "console=hvc0 loglevel=4", 192, "/guest/initrd", disks, vcpus)
     machine.run(f"guest {name} 60 ready", 65)
+
+
+def create_linux(machine, name, mac, ip, script="vif-sluice"):
+    """The same with a vif, up and with its address."""
+    boot_linux(machine, name, [f"mac={mac},script={script}"])
     machine.guest(name, "i=0; until [ -d /sys/class/net/eth0 ] || [ $i -gt 100 ]; do usleep 100000; i=$((i+1)); done; "
                         f"ip addr add {ip}/24 dev eth0 && ip link set eth0 up")
     wait_connected(machine, name)
@@ -49,6 +59,14 @@ def create_sluice(machine, name, mac, ip, script="vif-sluice", app="echo"):
 def wait_connected(machine, name, devid=0):
     machine.wait(f"connected vif of {name}", f'[ "$(xenstore-read /local/domain/$(xl domid {name})/device/vif/{devid}/state)" = 4 ] && '
                  f'[ "$(xenstore-read /local/domain/0/backend/vif/$(xl domid {name})/{devid}/state)" = 4 ]', 30)
+
+
+def udp_echo(machine, ip, words=("sluice", "echo" * 200)):
+    """What dom0 sends to UDP port 7 comes back."""
+    for word in words:
+        said = machine.run(f"bash -c 'exec 3<>/dev/udp/{ip}/7; echo {word} >&3; timeout 10 dd bs=4096 count=1 <&3 2>/dev/null'", 15)
+        if said.strip() != word:
+            raise Failure(f"UDP echo of {ip}: sent {len(word)} bytes, got {len(said.strip())} back")
 
 
 def received(text):

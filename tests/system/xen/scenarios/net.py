@@ -2,7 +2,7 @@
 """Networking: our back end and Linux's, our front end and Linux's."""
 import re
 
-from .common import OUTSIDE, create_linux, create_sluice, ping_from_guest, ping_from_outside, scenario, start_backend, tcp_both_ways
+from .common import OUTSIDE, create_linux, create_sluice, load, ping_from_guest, ping_from_outside, scenario, start_backend, tcp_both_ways, udp_echo
 
 
 @scenario(240)
@@ -27,15 +27,17 @@ def d_net(machine):
     create_sluice(machine, "s1", "00:16:3e:00:00:02", "10.9.0.3")
     ping_from_outside(machine, "10.9.0.3")
     ping_from_outside(machine, "10.9.0.3", size=1472)
+    udp_echo(machine, "10.9.0.3")
 
 
 @scenario(120)
 def c_net(machine):
     """Our minimal kernel with Linux's xen-netback; our back end runs beside it and leaves that device alone."""
     start_backend(machine)
-    machine.run("for m in $(cat /mod/xen-netback); do insmod /mod/$m 2>/dev/null; done; grep xen_netback /proc/modules")
+    load(machine, "xen-netback")
     create_sluice(machine, "s1", "00:16:3e:00:00:03", "10.8.0.3", script="vif-linux")
     ping_from_outside(machine, "10.8.0.3")
     ping_from_outside(machine, "10.8.0.3", size=1472)
+    udp_echo(machine, "10.8.0.3")
     machine.run("! grep vif1.0 /tmp/backend.log")
     return "not touched by our back end"

@@ -137,7 +137,7 @@ static enum blk_status parse_direct(const uint8_t *slot, const struct layout *l,
 
 static enum blk_status parse_indirect(const uint8_t *slot, const struct layout *l, const struct blk_limits *limits, struct blk_request *r)
 {
-	r->op = slot[AT_INDIRECT_OP];
+	r->op = r->echo = slot[AT_INDIRECT_OP];
 	r->nr_segs = get16(slot + AT_INDIRECT_NR);
 	r->page = get32(slot + l->indirect_grefs);
 	if (r->op != BLKIF_OP_READ && r->op != BLKIF_OP_WRITE)

@@ -73,7 +73,7 @@ enum blk_status {
 
 struct blk_request {
 	uint64_t id;         /* the guest's cookie, echoed and nothing else */
-	uint8_t echo;        /* operation to echo in the response */
+	uint8_t echo;        /* operation of the response; of an indirect request the one inside: as xen-blkback answers, and xen-blkfront gives a disk up otherwise */
 	uint8_t op;          /* BLKIF_OP_READ, _WRITE, _WRITE_BARRIER, _FLUSH_DISKCACHE or _DISCARD; of an indirect request the one inside */
 	bool secure;         /* DISCARD: BLKIF_DISCARD_SECURE */
 	uint16_t nr_segs;    /* 0 for DISCARD, and for a FLUSH_DISKCACHE or WRITE_BARRIER that carries no data */

@@ -259,7 +259,7 @@ int blk_peer_ask(struct blk_peer *p, struct blk_peer_slot slot)
 	assert_true(blk_peer_take(p, 0, &rsp));
 	assert_false(blk_peer_take(p, 0, &more));
 	assert_true(rsp.id == id);
-	assert_int_equal(rsp.op, slot.bytes[0]);
+	assert_int_equal(rsp.op, slot.bytes[0] == BLKIF_OP_INDIRECT ? slot.bytes[1] : slot.bytes[0]);
 	return rsp.status;
 }
 

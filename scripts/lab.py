@@ -39,9 +39,13 @@ def _can_unshare(flags):
     return done.returncode == 0, done.stderr.strip()
 
 
+def inside():
+    return _INSIDE in os.environ
+
+
 def enter():
     """Returns the lab's scratch folder once inside; the outer copy of the script waits, cleans up and exits."""
-    if _INSIDE in os.environ:
+    if inside():
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: never outlive the outer copy
         return os.environ[_INSIDE]
     flags = ["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]

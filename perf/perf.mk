@@ -9,6 +9,6 @@ $(PERF_BIN): $(B)/%: $(B)/%.c.o $(LIBS) $(B)/libtestsupport.a
 	@$(CC) -o $@ $< $(B)/libtestsupport.a $(LDFLAGS_ALL) $(TEST_LIBS)
 
 .PHONY: perf-bin
-perf-bin: $(PERF_BIN)
+perf-bin tests-bin: $(PERF_BIN)
 
 include perf/tool/tool.mk

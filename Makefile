@@ -35,7 +35,7 @@ CFLAGS_bridge := $(DPDK_CFLAGS)
 CFLAGS_backend := $(DPDK_CFLAGS)
 CFLAGS_tests := $(DPDK_CFLAGS)
 XENSTORE_LIBS := -lxenstore
-BACKEND_LIBS := $(DPDK_LIBS) $(XENSTORE_LIBS) -lxengnttab -lxenevtchn -luring -lnbd -ljson-c -lpthread
+BACKEND_LIBS := $(DPDK_LIBS) $(XENSTORE_LIBS) -lxengnttab -lxenevtchn -lxencall -lxenforeignmemory -luring -lnbd -ljson-c -lpthread
 HYPERVISOR_LIBS := -ljson-c -lpthread
 TOOLSTACK_LIBS := -lxlutil -lxenlight $(XENSTORE_LIBS) -ljson-c
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
+#include <rte_mbuf_pool_ops.h>
 #include <rte_mempool.h>
 #include <sched.h>
 #include <stdio.h>
@@ -79,15 +80,22 @@ int eal_start(int core, char *const *uplinks, unsigned nr_uplinks)
 	bool pci = false;
 	int rc;
 
-	for (unsigned i = 0; i < nr_uplinks; i++)
-		pci = pci || eal_is_pci(uplinks[i]);
 	snprintf(a.core, sizeof(a.core), "%d", core >= 0 ? core : first_cpu());
 	add(&a, "sluice-backend");
 	add(&a, "-l");
 	add(&a, a.core);
 	add(&a, "--no-telemetry");
+	for (unsigned i = 0; i < nr_uplinks; i++) {
+		if (!eal_is_pci(uplinks[i]))
+			continue;
+		pci = true;
+		add(&a, "-a"); /* and no other device: it may serve somebody else */
+		add(&a, uplinks[i]);
+	}
 	if (!pci)
 		add(&a, "--no-pci");
+	if (eal_dma_wanted()) /* no huge pages in such a domain, and addresses of our own */
+		add(&a, "--iova-mode=pa");
 	if (huge_pages()) {
 		add(&a, "--in-memory");
 		add(&a, "--single-file-segments");
@@ -106,10 +114,29 @@ int eal_start(int core, char *const *uplinks, unsigned nr_uplinks)
 	return rc;
 }
 
+/* A pool whose buffers no device is told of: nobody asks Linux for the address of each page, which takes long, and buffers may cross pages. */
+static struct rte_mempool *pool_without_addresses(void)
+{
+	struct rte_pktmbuf_pool_private priv = {.mbuf_data_room_size = RTE_MBUF_DEFAULT_BUF_SIZE};
+	struct rte_mempool *pool = rte_mempool_create_empty("sluice", EAL_MBUFS, sizeof(struct rte_mbuf) + RTE_MBUF_DEFAULT_BUF_SIZE, CACHE_MBUFS, sizeof(priv),
+							    SOCKET_ID_ANY, RTE_MEMPOOL_F_NO_IOVA_CONTIG);
+
+	if (!pool)
+		return NULL;
+	rte_pktmbuf_pool_init(pool, &priv);
+	if (rte_mempool_set_ops_byname(pool, rte_mbuf_best_mempool_ops(), NULL) || rte_mempool_populate_default(pool) < 0) {
+		rte_mempool_free(pool);
+		return NULL;
+	}
+	rte_mempool_obj_iter(pool, rte_pktmbuf_init, NULL);
+	return pool;
+}
+
 struct rte_mempool *eal_pool_create(void)
 {
 	struct rte_mempool *pool =
-		rte_pktmbuf_pool_create("sluice", EAL_MBUFS, CACHE_MBUFS, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+		eal_dma_wanted() ? pool_without_addresses()
+				 : rte_pktmbuf_pool_create("sluice", EAL_MBUFS, CACHE_MBUFS, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 
 	if (!pool)
 		backend_error("no memory for %u packet buffers: %s; give DPDK more", EAL_MBUFS, rte_strerror(rte_errno));

@@ -34,6 +34,7 @@ struct backend {
 	struct blkback bb;
 	struct devices *vifs, *vbds; /* vifs reads the store for both */
 	struct uplink *uplink[UPLINKS_MAX];
+	struct rte_mempool *dma_pool; /* NULL where the pool of all packets is good for PCI devices too */
 	struct poll_fd signals;
 	struct poll_timer patience, closed;
 };
@@ -164,7 +165,8 @@ static int open_uplinks(struct backend *be)
 	char err[256];
 
 	for (unsigned i = 0; i < be->opt.nr_uplinks; i++) {
-		int rc = uplink_open(be->nb.bridge, be->opt.uplink[i], be->nb.pool, &be->uplink[i], err);
+		struct rte_mempool *dma = eal_is_pci(be->opt.uplink[i]) ? be->dma_pool : NULL;
+		int rc = uplink_open(be->nb.bridge, be->opt.uplink[i], be->nb.pool, dma, &be->uplink[i], err);
 
 		if (rc) {
 			backend_error("%s", err);
@@ -235,9 +237,14 @@ static int start(struct backend *be)
 		return -errno;
 	}
 	rc = hv_choose(be->opt.hypervisor, be->opt.run_dir, &nb->hv);
+	for (unsigned i = 0; rc == 0 && i < be->opt.nr_uplinks && !eal_dma_wanted(); i++)
+		if (eal_is_pci(be->opt.uplink[i]))
+			rc = eal_dma_prepare(nb->hv);
 	if (rc == 0)
 		rc = eal_start(be->opt.core, be->opt.uplink, be->opt.nr_uplinks);
 	be->eal = rc == 0;
+	if (rc == 0)
+		rc = eal_dma_pool_create(&be->dma_pool);
 	if (rc == 0)
 		rc = make_netback(be);
 	if (rc == 0)
@@ -261,10 +268,11 @@ static void stop(struct backend *be)
 		uplink_close(be->uplink[i]);
 	bridge_destroy(nb->bridge);
 	rte_mempool_free(nb->pool);
-	if (nb->hv)
-		nb->hv->ops->close(nb->hv);
+	rte_mempool_free(be->dma_pool);
 	if (be->eal)
 		rte_eal_cleanup();
+	if (nb->hv)
+		nb->hv->ops->close(nb->hv); /* last: DPDK may live in memory of its */
 }
 
 int main(int argc, char **argv)

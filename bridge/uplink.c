@@ -7,10 +7,15 @@
 #include "offload.h"
 #include "wake.h"
 #include <errno.h>
+#include <inttypes.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
+#include <rte_ip.h>
+#include <rte_log.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,14 +31,17 @@
 
 struct uplink {
 	struct bridge_port port; /* first: uplink_tx gets it */
-	struct rte_mempool *pool;
+	struct rte_mempool *pool; /* of packets on their way to the driver */
+	struct rte_mempool *inner; /* of packets from it; the same, or a DMA device's are copied over */
 	struct rte_device *device;
+	unsigned socket; /* where the driver's rings are to be */
 	uint16_t id;           /* DPDK's port id */
 	bool running;
 	bool many_segments;    /* the driver takes chained mbufs */
 	bool kernel_interface; /* packets may come with a blank checksum */
 	unsigned able;         /* OFFLOAD_* that the driver does */
 	uint32_t frame_max;    /* bytes of a frame, VLAN tag included */
+	uint64_t cut;          /* packets from a kernel interface that were larger than the driver's frames */
 	unsigned empty_polls;
 	int wake_fd;           /* packet socket, or -1 */
 	rte_spinlock_t tx_lock; /* one tx queue for all lcores */
@@ -99,12 +107,13 @@ drop:
 	return NULL;
 }
 
-/* External segments are only lent until tx returns (bridge.h), and a driver may keep its packets for long: copy them. NULL (and freed) without memory. */
+/* External segments are only lent until tx returns (bridge.h), and a driver may keep its packets for long: copy them; likewise what lies where the device cannot reach.
+ * NULL (and freed) without memory. */
 static struct rte_mbuf *own(struct uplink *u, struct rte_mbuf *m)
 {
 	struct rte_mbuf *copy;
 
-	if (!m->next || !RTE_MBUF_HAS_EXTBUF(m->next))
+	if (u->inner == u->pool && (!m->next || !RTE_MBUF_HAS_EXTBUF(m->next)))
 		return m;
 	copy = rte_pktmbuf_copy(m, u->pool, 0, UINT32_MAX);
 	rte_pktmbuf_free(m);
@@ -117,7 +126,7 @@ static unsigned make_ready(struct uplink *u, struct rte_mbuf *m, struct rte_mbuf
 	const uint64_t wishes = RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_IP_CKSUM;
 	unsigned n, kept = 0;
 
-	if (m->nb_segs == 1 && !(m->ol_flags & wishes) && m->pkt_len <= u->frame_max) {
+	if (m->nb_segs == 1 && u->inner == u->pool && !(m->ol_flags & wishes) && m->pkt_len <= u->frame_max) {
 		v[0] = m;
 		return 1;
 	}
@@ -174,6 +183,58 @@ static bool quieten(struct uplink *u)
 	return read(u->intr_fd, &count, sizeof(count)) > 0;
 }
 
+/*
+ * A driver on a kernel interface hands on as much of a packet as fits its frames: what Linux has merged, or not cut up yet, loses its end without a word. True when the IP
+ * header, in an untagged packet, tells of more bytes than are there.
+ */
+static bool is_cut(const struct rte_mbuf *m)
+{
+	const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
+	const struct rte_ipv4_hdr *v4 = (const void *)(eth + 1);
+	const struct rte_ipv6_hdr *v6 = (const void *)(eth + 1);
+
+	if (m->data_len >= sizeof(*eth) + sizeof(*v4) && eth->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV4))
+		return sizeof(*eth) + rte_be_to_cpu_16(v4->total_length) > m->pkt_len;
+	if (m->data_len >= sizeof(*eth) + sizeof(*v6) && eth->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV6))
+		return sizeof(*eth) + sizeof(*v6) + rte_be_to_cpu_16(v6->payload_len) > m->pkt_len;
+	return false;
+}
+
+/* Drops those that were cut, and says so at the first, second, fourth, eighth... Finds blank checksums in the rest; how many these are. */
+static unsigned from_kernel(struct uplink *u, struct rte_mbuf **v, unsigned n)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (!is_cut(v[i])) {
+			offload_find_blank(v[i]);
+			v[kept++] = v[i];
+			continue;
+		}
+		rte_pktmbuf_free(v[i]);
+		u->cut++;
+		if (!(u->cut & (u->cut - 1)))
+			RTE_LOG(ERR, USER1, "uplink %s: %" PRIu64 " packets were larger than its frames and are lost; switch segmentation offload off at their sender (ethtool -K IFACE tso off gso off)\n",
+				u->name, u->cut);
+	}
+	return kept;
+}
+
+/* Copies packets out of the memory of a DMA device; how many are left. */
+static unsigned bring_in(struct uplink *u, struct rte_mbuf **v, unsigned n)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct rte_mbuf *copy = rte_pktmbuf_copy(v[i], u->inner, 0, UINT32_MAX);
+
+		rte_pktmbuf_free(v[i]);
+		if (copy)
+			v[kept++] = copy;
+	}
+	return kept;
+}
+
 unsigned uplink_poll(struct uplink *u)
 {
 	struct rte_mbuf *v[BRIDGE_BURST];
@@ -184,8 +245,10 @@ unsigned uplink_poll(struct uplink *u)
 	if (!n)
 		return 0;
 	u->empty_polls = 0;
-	for (unsigned i = 0; u->kernel_interface && i < n; i++)
-		offload_find_blank(v[i]);
+	if (u->kernel_interface)
+		n = from_kernel(u, v, n);
+	if (u->inner != u->pool)
+		n = bring_in(u, v, n);
 	bridge_input(&u->port, v, n);
 	return n;
 }
@@ -215,6 +278,21 @@ static bool kernel_interface(const char *devargs, char ifname[IF_NAMESIZE])
 	return false;
 }
 
+/* The packets that Linux would merge do not fit the driver's frames. An interface that knows no such thing refuses, and is as well. */
+static void stop_merging(const char *ifname, int sock)
+{
+	struct ethtool_value gro = { .cmd = ETHTOOL_SGRO }, flags = { .cmd = ETHTOOL_GFLAGS };
+	struct ifreq ifr = { .ifr_data = (char *)&gro };
+
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", ifname);
+	ioctl(sock, SIOCETHTOOL, &ifr);
+	ifr.ifr_data = (char *)&flags;
+	if (ioctl(sock, SIOCETHTOOL, &ifr) || !(flags.data & ETH_FLAG_LRO))
+		return;
+	flags = (struct ethtool_value){ .cmd = ETHTOOL_SFLAGS, .data = flags.data & ~ETH_FLAG_LRO };
+	ioctl(sock, SIOCETHTOOL, &ifr);
+}
+
 static int open_wake(struct uplink *u, const char *devargs, char err[256])
 {
 	char ifname[IF_NAMESIZE];
@@ -231,7 +309,20 @@ static int open_wake(struct uplink *u, const char *devargs, char err[256])
 		return fail(err, devargs, -EPERM, "no permission to open a packet socket", "run as root or with CAP_NET_RAW");
 	if (u->wake_fd < 0)
 		return fail(err, devargs, u->wake_fd, strerror(-u->wake_fd), "check that the interface is usable (ip link shows it)");
+	stop_merging(ifname, u->wake_fd);
 	return 0;
+}
+
+static bool find_port(struct uplink *u, const char *devargs)
+{
+	struct rte_dev_iterator it;
+
+	if (rte_eth_iterator_init(&it, devargs))
+		return false;
+	u->id = rte_eth_iterator_next(&it);
+	if (u->id != RTE_MAX_ETHPORTS)
+		rte_eth_iterator_cleanup(&it);
+	return u->id != RTE_MAX_ETHPORTS;
 }
 
 /* Attach the device, find its port and make it ours. */
@@ -239,17 +330,14 @@ static int attach(struct uplink *u, const char *devargs, char err[256])
 {
 	struct rte_eth_dev_owner owner = { .name = "uplink" };
 	struct rte_eth_dev_info info;
-	struct rte_dev_iterator it;
-	int rc = rte_dev_probe(devargs);
+	int rc = 0;
 
-	if (rc && rc != -EEXIST) /* a PCI device may have been found when DPDK started */
+	if (!find_port(u, devargs)) /* a PCI device is found when DPDK starts */
+		rc = rte_dev_probe(devargs);
+	if (rc && rc != -EEXIST)
 		return fail(err, devargs, rc, "DPDK cannot attach it", "check the driver's name and its arguments (the log lines above say more)");
-	if (rte_eth_iterator_init(&it, devargs))
-		return fail(err, devargs, -EINVAL, "DPDK cannot read it", "write it as driver0,key=value or as a PCI address");
-	u->id = rte_eth_iterator_next(&it);
-	if (u->id == RTE_MAX_ETHPORTS)
+	if (!find_port(u, devargs))
 		return fail(err, devargs, -ENODEV, "the device has no Ethernet port", "give a network device");
-	rte_eth_iterator_cleanup(&it);
 	rc = rte_eth_dev_info_get(u->id, &info);
 	if (rc)
 		return fail(err, devargs, rc, "the driver does not answer", "detach the device from whatever else uses it");
@@ -288,8 +376,8 @@ static int start(struct uplink *u, bool with_intr)
 		return rc;
 	choose_offloads(u, &info, &conf);
 	if ((rc = rte_eth_dev_configure(u->id, 1, 1, &conf)) || (rc = rte_eth_dev_adjust_nb_rx_tx_desc(u->id, &rx, &tx)) ||
-	    (rc = rte_eth_rx_queue_setup(u->id, 0, rx, SOCKET_ID_ANY, NULL, u->pool)) ||
-	    (rc = rte_eth_tx_queue_setup(u->id, 0, tx, SOCKET_ID_ANY, NULL)))
+	    (rc = rte_eth_rx_queue_setup(u->id, 0, rx, u->socket, NULL, u->pool)) ||
+	    (rc = rte_eth_tx_queue_setup(u->id, 0, tx, u->socket, NULL)))
 		return rc;
 	return rte_eth_dev_start(u->id);
 }
@@ -327,7 +415,7 @@ static int bring_up(struct uplink *u, const char *devargs, char err[256])
 	return 0;
 }
 
-int uplink_open(struct bridge *b, const char *devargs, struct rte_mempool *pool, struct uplink **out, char err[256])
+int uplink_open(struct bridge *b, const char *devargs, struct rte_mempool *pool, struct rte_mempool *dma, struct uplink **out, char err[256])
 {
 	struct uplink *u = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*u));
 	int rc;
@@ -335,7 +423,9 @@ int uplink_open(struct bridge *b, const char *devargs, struct rte_mempool *pool,
 	if (!u)
 		return fail(err, devargs, -ENOMEM, "no memory", "free some");
 	memset(u, 0, sizeof(*u));
-	u->pool = pool;
+	u->inner = pool;
+	u->pool = dma ? dma : pool;
+	u->socket = dma ? (unsigned)dma->socket_id : (unsigned)SOCKET_ID_ANY;
 	u->wake_fd = u->intr_fd = -1;
 	snprintf(u->name, sizeof(u->name), "%.*s", (int)RTE_MIN(strcspn(devargs, ","), sizeof(u->name) - 1), devargs);
 	u->port.name = u->name;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * hv.h on real Xen, in domain 0 or in a driver domain: XenStore by libxenstore (hv_store.c), grants by libxengnttab (hv_xen_grant.c), event channels by
- * libxenevtchn (hv_xen_event.c). This file: opening and closing. What the process holds, Linux gives back when it dies.
+ * libxenevtchn (hv_xen_event.c), memory for devices (hv_xen_dma.c). This file: opening and closing. What the process holds, Linux gives back when it dies.
  */
 #include "hv_xen_private.h"
 
@@ -41,6 +41,7 @@ static void xen_close(struct hv *hv)
 	while (!LIST_EMPTY(&x->evtchns))
 		hv_xen_evtchn_close(&LIST_FIRST(&x->evtchns)->base);
 	hv_xen_grant_fini(x);
+	hv_xen_dma_fini(x);
 	if (x->store.xs)
 		hv_store_close(&x->store);
 	pthread_mutex_destroy(&x->lock);
@@ -62,6 +63,7 @@ static const struct hv_ops xen_ops = {
 	.map_ring = hv_xen_map_ring,
 	.unmap_ring = hv_xen_unmap_ring,
 	.copy = hv_xen_copy,
+	.dma_memory = hv_xen_dma_memory,
 	.evtchn_open = hv_xen_evtchn_open,
 	.evtchn_close = hv_xen_evtchn_close,
 	.evtchn_fd = hv_xen_evtchn_fd,

@@ -13,6 +13,8 @@
 #define XEN_MAPS 65536u     /* pages of guests that we may map at once */
 #define XEN_RING_PAGES 64u
 #define XEN_COPY_BATCH 128u /* segments of one ioctl */
+#define XEN_DMA_CHUNKS 64u  /* that devices may have */
+#define HV_XEN_DMA_KEY "sluice-dma"
 
 struct xen_evtchn {
 	struct hv_evtchn base;
@@ -27,10 +29,17 @@ struct xen_map {
 	uint32_t next_free;
 };
 
+struct xenforeignmemory_handle;
+
 struct hv_xen {
 	struct hv_store store; /* first: it has the struct hv */
 	xengnttab_handle *gnttab;
 	domid_t self;
+
+	struct xenforeignmemory_handle *foreign;
+	void *dma_va; /* NULL: none */
+	unsigned dma_chunks;
+	xen_pfn_t dma_mfn[XEN_DMA_CHUNKS]; /* the first frame of each */
 
 	pthread_mutex_t lock; /* what follows */
 	LIST_HEAD(, xen_evtchn) evtchns;
@@ -55,6 +64,10 @@ int hv_xen_unmap(struct hv *hv, struct hv_unmap_op *ops, unsigned n);
 int hv_xen_map_ring(struct hv *hv, domid_t domid, const gref_t *grefs, unsigned n, void **va);
 void hv_xen_unmap_ring(struct hv *hv, void *va, unsigned n);
 int hv_xen_copy(struct hv *hv, struct hv_copy_op *ops, unsigned n);
+
+/* hv_xen_dma.c */
+int hv_xen_dma_memory(struct hv *hv, unsigned n, void **va, uint64_t *addr);
+void hv_xen_dma_fini(struct hv_xen *x);
 
 /* hv_xen_event.c */
 int hv_xen_evtchn_open(struct hv *hv, struct hv_evtchn **out);

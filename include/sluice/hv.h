@@ -12,6 +12,9 @@
 
 #include <sluice/abi.h>
 
+/* What dma_memory gives is made of such pieces. */
+#define HV_DMA_CHUNK (2ul << 20)
+
 struct hv;
 struct hv_evtchn;
 
@@ -79,6 +82,11 @@ struct hv_ops {
 
 	/* Copy n segments. Pins each grant only for the copy. */
 	int (*copy)(struct hv *hv, struct hv_copy_op *ops, unsigned n);
+
+	/* Memory that a device may be given addresses of, where the machine's addresses are not those that Linux tells (a PV domain on Xen): n chunks of HV_DMA_CHUNK bytes,
+	 * zeroed, side by side at *va (aligned to one of them), each contiguous for a device from addr[i] on. No end of a copy may lie in it. Once; it stays until close, or until the
+	 * next provider after we were killed. NULL, or -ENOTSUP: any memory will do; other errors after one line on the log. */
+	int (*dma_memory)(struct hv *hv, unsigned n, void **va, uint64_t *addr);
 
 	/* ---- event channels. A hv_evtchn is used by one thread; several may exist. ---- */
 

@@ -10,11 +10,11 @@ from packages import ROOT, XEN
 HERE = os.path.dirname(os.path.abspath(__file__))
 LIB = "lib/x86_64-linux-gnu"
 PMDS = "/usr/lib/x86_64-linux-gnu/dpdk/pmds-23.0"
-PMD_NAMES = ("bus_vdev", "bus_pci", "mempool_ring", "net_af_packet")
+PMD_NAMES = ("bus_vdev", "bus_pci", "mempool_ring", "net_af_packet", "net_e1000")
 XEN_PROGRAMS = ("xl", "xenstored", "xenconsoled", "xen-init-dom0", "libxl-save-helper")
 STORE_PROGRAMS = ("xenstore", "xenstore-ls", "xenstore-read", "xenstore-write", "xenstore-list", "xenstore-rm", "xenstore-exists", "xenstore-chmod")
 DOM0_MODULES = ("xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-privcmd", "xenfs", "veth", "loop")
-LATER_MODULES = ("xen-netback", "xen-blkback", "e1000", "ext4", "crc32c-generic")  # in the image, loaded by the scenarios that want them
+LATER_MODULES = ("xen-netback", "xen-blkback", "ext4", "crc32c-generic", "uio_pci_generic")  # in the image, loaded by the scenarios that want them
 DOMU_MODULES = ("xen-netfront", "xen-blkfront", "ext4", "crc32c-generic")
 DOM0_PROGRAMS = ("bash",)  # has /dev/udp, which busybox cannot speak
 DOMU_PROGRAMS = ("mkfs.ext4",)

@@ -4,13 +4,14 @@ import os
 import re
 import select
 import shlex
+import signal
 import socket
 import subprocess
 import time
 
 from packages import XEN
 
-XEN_LINE = "console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all dom0_mem=1024M,max:1024M dom0_max_vcpus=1"
+XEN_LINE = "console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all dom0_mem=1024M,max:1056M dom0_max_vcpus=1"
 LINUX_LINE = "console=hvc0 loglevel=5 clocksource=tsc"
 BOOT_S = 90
 
@@ -47,7 +48,9 @@ class Machine:
         self.note(f"dom0 ready after {time.monotonic() - began:.1f} s")
         return self
 
-    def __exit__(self, *_error):
+    def __exit__(self, kind=None, *_error):
+        if kind and self.channel:
+            self._last_words()
         if self.channel:
             self.channel.close()
         self.qemu.kill()
@@ -55,6 +58,14 @@ class Machine:
         if os.path.exists(self.socket_path):
             os.unlink(self.socket_path)
         self.log.close()
+
+    def _last_words(self):
+        """What helps to understand a failure."""
+        signal.alarm(0)
+        try:
+            self.try_run("tail -n 40 /tmp/backend.log; xl list; xl dmesg | tail -n 15", 10)
+        except Failure as failure:
+            self.note(str(failure))
 
     def note(self, text):
         self.log.write(text.rstrip("\n") + "\n")
@@ -88,7 +99,7 @@ class Machine:
                 raise Failure(f"the machine is gone; see {self.console}")
             self.rest += more
 
-    def try_run(self, command, seconds=20):
+    def try_run(self, command, seconds=60):
         """(exit status, what it says) of a shell command in dom0."""
         self.number += 1
         self.note(f"[{time.strftime('%H:%M:%S')}] dom0# {command}")
@@ -98,18 +109,18 @@ class Machine:
         self.note(text + (f"(status {int(found[1])})" if int(found[1]) else ""))
         return int(found[1]), text
 
-    def run(self, command, seconds=20):
+    def run(self, command, seconds=60):
         status, text = self.try_run(command, seconds)
         if status:
             last = text.strip().splitlines()[-1] if text.strip() else "nothing"
             raise Failure(f"'{command}' ended with {status}; it said: {last}")
         return text
 
-    def guest(self, name, command, seconds=20):
+    def guest(self, name, command, seconds=60):
         """The same in a Linux guest."""
         return self.run(f"guest {name} {seconds} {shlex.quote(command)}", seconds + 5)
 
-    def wait(self, what, command, seconds=20):
+    def wait(self, what, command, seconds=60):
         """Until the command succeeds."""
         self.run(f"i=0; until {command} >/dev/null 2>&1; do i=$((i+1)); [ $i -lt {seconds * 10} ] || {{ echo 'no {what}'; exit 1; }}; "
                  "usleep 100000; done", seconds * 3 + 5)

@@ -8,11 +8,14 @@
 #include <bridge/offload.h>
 #include <bridge/uplink.h>
 #include <errno.h>
+#include <linux/ethtool.h>
 #include <linux/if_packet.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -23,6 +26,8 @@ static struct fake_port vif;
 static int set_up(void **state)
 {
 	own_namespace = geteuid() == 0 && unshare(CLONE_NEWNET) == 0;
+	if (own_namespace && system("echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6 2>/dev/null"))
+		print_message("IPv6 stays on: its packets will come, too\n");
 	return start_dpdk(state);
 }
 
@@ -63,7 +68,7 @@ static struct uplink *open_or_fail(const char *devargs)
 	struct uplink *u = NULL;
 	char err[256] = "";
 
-	if (uplink_open(b, devargs, pool, &u, err))
+	if (uplink_open(b, devargs, pool, NULL, &u, err))
 		fail_msg("%s", err);
 	return u;
 }
@@ -72,7 +77,7 @@ static void expect_error(const char *devargs, int rc, const char *words)
 {
 	struct uplink *u = NULL;
 	char err[256] = "";
-	int got = uplink_open(b, devargs, pool, &u, err);
+	int got = uplink_open(b, devargs, pool, NULL, &u, err);
 
 	if (!strstr(err, words))
 		fail_msg("\"%s\" does not say \"%s\"", err, words);
@@ -125,7 +130,7 @@ static void test_loop(void **state)
 	assert_int_equal(uplink_poll(u), 0);
 	bridge_flush(b);
 	assert_int_equal(fake_empty(&vif), 1); /* back from the wire: to the vif, not out again */
-	assert_int_equal(uplink_open(b, "net_ring0", pool, &again, err), -EEXIST);
+	assert_int_equal(uplink_open(b, "net_ring0", pool, NULL, &again, err), -EEXIST);
 	assert_non_null(strstr(err, "in use"));
 	uplink_close(u);
 	u = open_or_fail("net_ring0"); /* nothing was left behind */
@@ -299,6 +304,69 @@ static void test_veth_blank_checksum(void **state)
 	run("ip link del va");
 }
 
+static unsigned gro_of(const char *ifname)
+{
+	struct ethtool_value gro = { .cmd = ETHTOOL_GGRO };
+	struct ifreq ifr = { .ifr_data = (char *)&gro };
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", ifname);
+	assert_int_equal(ioctl(fd, SIOCETHTOOL, &ifr), 0);
+	close(fd);
+	return gro.data;
+}
+
+/* What does not fit the driver's frames of 2 KiB comes with its end cut off, and is dropped; what fits passes, and Linux is told to merge nothing. */
+static void test_veth_cut_packets(void **state)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = inet_addr("10.9.9.2") };
+	struct uplink *u;
+	char data[5000] = "";
+	int udp;
+
+	(void)state;
+	need_namespace();
+	run("ip link add va mtu 9000 type veth peer name vb mtu 9000 && ip link set va up && ip link set vb up && ip addr add 10.9.9.1/24 dev vb && "
+	    "ip neigh add 10.9.9.2 lladdr 02:00:00:00:00:01 dev vb");
+	u = open_or_fail("net_af_packet0,iface=va");
+	assert_int_equal(gro_of("va"), 0);
+	udp = socket(AF_INET, SOCK_DGRAM, 0);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(sendto(udp, data, sizeof(data), 0, (struct sockaddr *)&to, sizeof(to)), sizeof(data));
+	assert_int_equal(sendto(udp, data, 1900, 0, (struct sockaddr *)&to, sizeof(to)), 1900);
+	assert_int_equal(poll_for(u, 0x0800), 1);
+	assert_int_equal(vif.count, 1);
+	assert_int_equal(vif.got[0]->pkt_len, 1942);
+	close(udp);
+	uplink_close(u);
+	run("ip link del va");
+}
+
+/* A device that reaches nothing but a pool of its own: packets are copied into it on their way out, and out of it on their way in. */
+static void test_dma_pool(void **state)
+{
+	struct rte_mempool *dma = rte_pktmbuf_pool_create("dma", 1023, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	struct rte_mbuf *m = packet(mac(9), mac(1), 0x88b5, 100, 40);
+	struct uplink *u = NULL;
+	char err[256] = "";
+
+	(void)state;
+	assert_non_null(dma);
+	if (uplink_open(b, "net_ring5", pool, dma, &u, err))
+		fail_msg("%s", err);
+	send_from_vif(m);
+	assert_int_equal(rte_mempool_in_use_count(pool), 0); /* on the wire: in the device's memory, and in no other */
+	assert_int_equal(rte_mempool_in_use_count(dma), 1);
+	assert_int_equal(uplink_poll(u), 1);
+	bridge_flush(b);
+	assert_int_equal(rte_mempool_in_use_count(dma), 0);
+	assert_ptr_equal(vif.got[0]->pool, pool);
+	assert_int_equal(vif.got[0]->pkt_len, 100);
+	assert_int_equal(rte_pktmbuf_mtod(vif.got[0], uint8_t *)[99], 99);
+	uplink_close(u);
+	rte_mempool_free(dma);
+}
+
 /* A frame that the kernel would refuse would stop the driver's ring for good: it must not get there. */
 static void test_veth_mtu(void **state)
 {
@@ -349,7 +417,9 @@ int main(void)
 		ON_BRIDGE(test_full_wire_drops_and_counts),
 		ON_BRIDGE(test_veth),
 		ON_BRIDGE(test_veth_blank_checksum),
+		ON_BRIDGE(test_veth_cut_packets),
 		ON_BRIDGE(test_veth_mtu),
+		ON_BRIDGE(test_dma_pool),
 		ON_BRIDGE(test_tap),
 	};
 

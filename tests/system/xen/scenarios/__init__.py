@@ -3,6 +3,7 @@
 from .blk import a_blk
 from .contract import contract
 from .life import e_life
+from .nic import b_nic
 from .net import a_net, c_net, d_net
 
-ALL = [a_net, a_blk, d_net, c_net, contract, e_life]
+ALL = [a_net, a_blk, d_net, c_net, b_nic, contract, e_life]

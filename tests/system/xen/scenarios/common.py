@@ -17,9 +17,13 @@ def scenario(limit_s, options=()):
 # ---- what they share ----
 
 def start_backend(machine, *words):
+    start_backend_on(machine, "net_af_packet0,iface=nic0", *words)
+
+
+def start_backend_on(machine, uplink, *words):
     """Its pid goes to /tmp/backend.pid, its words to /tmp/backend.log."""
-    machine.run(f"sluice-backend --uplink net_af_packet0,iface=nic0 {' '.join(words)} >>/tmp/backend.log 2>&1 & echo $! >/tmp/backend.pid; exit 0")
-    machine.wait("back end", "grep -q serving /tmp/backend.log", 20)
+    machine.run(f"sluice-backend --uplink {uplink} {' '.join(words)} >>/tmp/backend.log 2>&1 & echo $! >/tmp/backend.pid; exit 0")
+    machine.wait("back end", "grep -q serving /tmp/backend.log", 60)
 
 
 def load(machine, module):
@@ -33,13 +37,13 @@ def create(machine, name, kernel, vifs=(), extra="", memory=128, ramdisk=None, d
     if ramdisk:
         lines.append(f'ramdisk="{ramdisk}"')
     machine.run("printf '%s\\n' " + " ".join("'" + line.replace("'", "'\\''") + "'" for line in lines) + f" >/guest/{name}.cfg")
-    machine.run(f"xl create /guest/{name}.cfg", 60)
+    machine.run(f"xl create /guest/{name}.cfg", 120)
 
 
 def boot_linux(machine, name, vifs=(), disks=(), vcpus=1):
     """A Debian Linux with its own front ends, ready for commands (machine.guest)."""
     create(machine, name, "/guest/vmlinuz", vifs, "console=hvc0 loglevel=4", 192, "/guest/initrd", disks, vcpus)
-    machine.run(f"guest {name} 60 ready", 65)
+    machine.run(f"guest {name} 150 ready", 160)
 
 
 def create_linux(machine, name, mac, ip, script="vif-sluice"):
@@ -58,7 +62,7 @@ def create_sluice(machine, name, mac, ip, script="vif-sluice", app="echo"):
 
 def wait_connected(machine, name, devid=0):
     machine.wait(f"connected vif of {name}", f'[ "$(xenstore-read /local/domain/$(xl domid {name})/device/vif/{devid}/state)" = 4 ] && '
-                 f'[ "$(xenstore-read /local/domain/0/backend/vif/$(xl domid {name})/{devid}/state)" = 4 ]', 30)
+                 f'[ "$(xenstore-read /local/domain/0/backend/vif/$(xl domid {name})/{devid}/state)" = 4 ]', 60)
 
 
 def udp_echo(machine, ip, words=("sluice", "echo" * 200)):
@@ -75,13 +79,13 @@ def received(text):
 
 
 def ping_from_outside(machine, ip, count=3, size=56):
-    got = received(machine.try_run(f"ping -c {count} -s {size} -W 5 {ip}", count * 6 + 10)[1])
+    got = received(machine.try_run(f"ping -c {count} -s {size} -W 10 {ip}", count * 10 + 30)[1])
     if got != count:
         raise Failure(f"ping of {ip} from outside, {size} bytes: {got} of {count} answered")
 
 
 def ping_from_guest(machine, name, ip, count=3, size=56):
-    got = received(machine.try_run(f"guest {name} {count * 6 + 10} 'ping -c {count} -s {size} -W 5 {ip}'", count * 6 + 20)[1])
+    got = received(machine.try_run(f"guest {name} {count * 10 + 30} 'ping -c {count} -s {size} -W 10 {ip}'", count * 10 + 60)[1])
     if got != count:
         raise Failure(f"ping of {ip} from {name}, {size} bytes: {got} of {count} answered")
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The seam between blkback and storage. Providers: backend/storage/{uring,memory,null,nbd}.c; every one passes tests/contract/blkdev.
+ * The seam between blkback and storage. Providers: backend/storage/{uring,tmpfs,memory,null,nbd}.c; every one passes tests/contract/blkdev.
  *
  * One thread, the poller's, owns a device and makes every call. Nothing blocks: submit queues, kick starts what was queued (one doorbell a burst),
  * poll collects what ended, in any order. The memory of an io belongs to the caller and must stay until the io is polled out; a provider changes
@@ -47,7 +47,7 @@ struct blkdev_info {
 };
 
 struct blkdev_ops {
-	const char *name; /* "uring", "memory", "null", "nbd" */
+	const char *name; /* "uring", "tmpfs", "memory", "null", "nbd" */
 
 	/*
 	 * Waits for what is under way (nbd: a second at most), drops what waits, then releases everything; no memory of an io is touched after.
@@ -62,8 +62,8 @@ struct blkdev_ops {
 	/* Up to max ios that ended. No system call when none did (nbd: one, while ios are under way). Call it when fd is readable, too: nbd reconnects here. */
 	unsigned (*poll)(struct blkdev *d, struct blkdev_io **done, unsigned max);
 	/*
-	 * Readable after kick when ios have ended, refused ones included; stays the same while the device is open. -1: none is under way ever between
-	 * kick and poll (memory, null), so poll right after kick.
+	 * Readable after kick when ios have ended, refused ones included; stays the same while the device is open. -1: nothing is ever waited for
+	 * (tmpfs, memory, null), so poll right after kick and for as long as that gives any.
 	 */
 	int (*fd)(struct blkdev *d);
 
@@ -83,7 +83,7 @@ struct blkdev {
 };
 
 /*
- * Open storage by name: a path (file or block device, through io_uring), "null:<size>", "memory:<size>" (sizes as 64M), or an NBD URI
+ * Open storage by name: a path (file or block device, through io_uring; a file of a tmpfs by plain copies), "null:<size>", "memory:<size>" (sizes as 64M), or an NBD URI
  * ("nbd://host/export", "nbd+unix:///?socket=/path"). err: one line that says what is wrong and what to do. May block: nbd for BLKDEV_OPEN_MS at most
  * (and as long as the resolver takes). Any thread may open; the device then belongs to one, which need not be the same.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Opens a file or block device and finds out what it can do: see file.h. Called by uring.c. */
+/* Opens a file or block device and finds out what it can do: see file.h. Called by uring.c and tmpfs.c. */
 #include "file.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -211,4 +211,17 @@ int storage_file_size(const struct storage_file *f, uint64_t *size)
 		return -errno;
 	*size = (uint64_t)st.st_size;
 	return 0;
+}
+
+bool storage_file_refresh(const struct storage_file *f, struct blkdev_info *info)
+{
+	uint64_t size;
+
+	if (storage_file_size(f, &size))
+		return false;
+	size -= size % info->sector_size;
+	if (size == info->size)
+		return false;
+	info->size = size;
+	return true;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A file or block device, opened: its descriptors and what it can do. Used by uring.c alone.
+ * A file or block device, opened: its descriptors and what it can do. Used by uring.c and tmpfs.c.
  *
  * Two descriptors on the same inode. `direct` goes past the page cache; it asks for aligned memory and offsets, which a guest's 512-byte segments need not
  * be. What does not fit goes through `buffered`. Linux keeps the two coherent: a direct transfer first writes back what the cache holds of its range, a
@@ -24,5 +24,8 @@ void storage_file_close(struct storage_file *f);
 
 /* Bytes now; 0 or -errno. */
 int storage_file_size(const struct storage_file *f, uint64_t *size);
+
+/* blkdev_ops.refresh for both. */
+bool storage_file_refresh(const struct storage_file *f, struct blkdev_info *info);
 
 #endif

@@ -86,6 +86,19 @@ int storage_refused(const struct blkdev *d, const struct blkdev_io *io)
 	return -EOPNOTSUPP;
 }
 
+unsigned storage_rest(const struct blkdev_io *io, uint64_t done, struct iovec *rest)
+{
+	unsigned i = 0, n;
+
+	while (done >= io->iov[i].iov_len) /* ends: done is less than the whole */
+		done -= io->iov[i++].iov_len;
+	n = io->niov - i;
+	memcpy(rest, io->iov + i, n * sizeof(*rest));
+	rest[0].iov_base = (char *)rest[0].iov_base + done;
+	rest[0].iov_len -= done;
+	return n;
+}
+
 typedef int (*open_sized_t)(uint64_t size, bool readonly, struct blkdev **out, char err[STORAGE_ERR]);
 
 static int open_sized(const char *target, open_sized_t open, bool readonly, struct blkdev **out, char err[STORAGE_ERR])
@@ -115,5 +128,7 @@ int blkdev_open(const char *target, bool readonly, struct blkdev **out, char err
 		return storage_nbd_open(target, readonly, out, err);
 	if (!*target)
 		return storage_error(err, -EINVAL, "no storage is named; name a file, a block device, null:SIZE, memory:SIZE or an NBD URI");
+	if (storage_is_tmpfs(target))
+		return storage_tmpfs_open(target, readonly, out, err);
 	return storage_uring_open(target, readonly, out, err);
 }

@@ -14,9 +14,13 @@
 
 /* Each: 0, or -errno and a line in err. A size is a multiple of STORAGE_SECTOR. */
 int storage_uring_open(const char *path, bool readonly, struct blkdev **out, char err[STORAGE_ERR]);
+int storage_tmpfs_open(const char *path, bool readonly, struct blkdev **out, char err[STORAGE_ERR]);
 int storage_nbd_open(const char *uri, bool readonly, struct blkdev **out, char err[STORAGE_ERR]);
 int storage_memory_open(uint64_t size, bool readonly, struct blkdev **out, char err[STORAGE_ERR]);
 int storage_null_open(uint64_t size, bool readonly, struct blkdev **out, char err[STORAGE_ERR]);
+
+/* Is it a regular file of a tmpfs? */
+bool storage_is_tmpfs(const char *path);
 
 /* "4096", "64M": bytes, or K, M, G, T of 1024. 0, -EINVAL, or -ERANGE. */
 int storage_parse_size(const char *text, uint64_t *size);
@@ -26,6 +30,9 @@ int storage_parse_size(const char *text, uint64_t *size);
  * that does not add up.
  */
 int storage_refused(const struct blkdev *d, const struct blkdev_io *io);
+
+/* What is to do of a transfer of which `done` bytes, fewer than all, are done: into rest[BLKDEV_IOV_MAX]. How many pieces. */
+unsigned storage_rest(const struct blkdev_io *io, uint64_t done, struct iovec *rest);
 
 /* A line in err, and rc (a -errno) as the value. */
 int storage_error(char err[STORAGE_ERR], int rc, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

@@ -3,9 +3,11 @@
 #include <backend/storage/storage.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/io_uring.h>
 #include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -13,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <tests/support/storage_world.h>
@@ -214,6 +217,120 @@ static void a_broken_ring_ends_every_io(void **state)
 	}
 }
 
+/* ---- a file system that refuses: in the ring's table of files, another one takes the place of the disk's ---- */
+
+enum { BUFFERED, DIRECT };
+
+static void file_becomes(unsigned which, int fd)
+{
+	struct io_uring_files_update update = {.offset = which, .fds = (uintptr_t)&fd};
+
+	assert_int_equal(syscall(SYS_io_uring_register, dev->ops->fd(dev), IORING_REGISTER_FILES_UPDATE, &update, 1), 1);
+}
+
+/* What a direct transfer ends with is not the guest's business as long as the same goes through the page cache. */
+static void survives(int direct)
+{
+	assert_true(direct >= 0);
+	file_becomes(DIRECT, direct);
+	memset(memory, 0x42, 8192);
+	memset(memory + 8192, 0, 8192);
+	assert_int_equal(io_run(BLKDEV_WRITE, 16384, 8192, memory), 0);
+	assert_int_equal(io_run(BLKDEV_READ, 16384, 8192, memory + 8192), 0);
+	assert_memory_equal(memory, memory + 8192, 8192);
+	assert_int_equal(io_run(BLKDEV_FLUSH, 0, 0, NULL), 0);
+	close(direct);
+}
+
+/* Nothing is mapped at those addresses: -EIO both ways. */
+static void a_direct_error_goes_through_the_cache(void **state)
+{
+	(void)state;
+	survives(open("/proc/self/mem", O_RDWR));
+}
+
+/* The memory of a process that has ended takes nothing: 0 bytes. */
+static void nothing_written_goes_through_the_cache(void **state)
+{
+	pid_t pid = fork();
+	char name[32];
+	int fd;
+
+	(void)state;
+	if (pid == 0) {
+		pause();
+		_exit(0);
+	}
+	snprintf(name, sizeof(name), "/proc/%d/mem", pid);
+	fd = open(name, O_RDWR);
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_true(fd >= 0);
+	file_becomes(DIRECT, fd);
+	assert_int_equal(io_run(BLKDEV_WRITE, 16384, 8192, memory), 0);
+	assert_int_equal(io_run(BLKDEV_READ, 16384, 8192, memory), -EIO); /* nothing read is a file's end, and no reason to try again */
+	close(fd);
+}
+
+/* ... or a result in the ring becomes another: completions lie in memory that is shared with Linux, which has written them already. */
+#define ODD_LEN 12288
+#define RING_BYTES 12288
+
+static void result_becomes(int32_t res)
+{
+	int32_t *ring = mmap(NULL, RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, dev->ops->fd(dev), IORING_OFF_CQ_RING);
+	struct pollfd p = {.fd = dev->ops->fd(dev), .events = POLLIN};
+	unsigned changed = 0;
+
+	assert_ptr_not_equal(ring, MAP_FAILED);
+	assert_int_equal(poll(&p, 1, 10000), 1);
+	for (unsigned i = offsetof(struct io_uring_cqe, res) / 4; i < RING_BYTES / 4; i += sizeof(struct io_uring_cqe) / 4)
+		if (ring[i] == ODD_LEN) {
+			ring[i] = res;
+			changed++;
+		}
+	munmap(ring, RING_BYTES);
+	assert_true(changed > 0); /* old ones that nobody looks at any more, too */
+}
+
+/* The result of a write that Linux "ends" with each of these in turn, and then as it really does. */
+static int io_run_faked(void *base, const int32_t *results, unsigned n)
+{
+	struct blkdev_io *done;
+
+	submit(0, BLKDEV_WRITE, 16384, ODD_LEN, base);
+	assert_int_equal(dev->ops->kick(dev), 0);
+	for (unsigned i = 0; i < n; i++) {
+		result_becomes(results[i]);
+		if (dev->ops->poll(dev, &done, 1) == 1) {
+			assert_int_equal(i, n - 1);
+			return done->result;
+		}
+	}
+	collect(1);
+	return ios[0].result;
+}
+
+#define FAKED(base, ...) io_run_faked(base, (const int32_t[]){__VA_ARGS__}, sizeof((const int32_t[]){__VA_ARGS__}) / sizeof(int32_t))
+
+/* First through the page cache, then where Linux may wait; then it is the guest's. */
+static void what_is_tried_again(void **state)
+{
+	uint8_t *odd = memory + 8; /* cannot go past the page cache */
+
+	(void)state;
+	assert_int_equal(FAKED(memory, -EBUSY), 0);
+	assert_int_equal(FAKED(memory, -EAGAIN), 0);
+	assert_int_equal(FAKED(memory, 0), 0);
+	assert_int_equal(FAKED(memory, -EAGAIN, -EAGAIN), 0);
+	assert_int_equal(FAKED(memory, -EIO, -EIO), -EIO);
+	assert_int_equal(FAKED(memory, -EAGAIN, -EAGAIN, -EAGAIN), -EAGAIN);
+	assert_int_equal(FAKED(memory, 0, 0), -EIO);
+	assert_int_equal(FAKED(memory, -ENOSPC), -ENOSPC);
+	assert_int_equal(FAKED(odd, -EAGAIN), 0);
+	assert_int_equal(FAKED(odd, -EIO), -EIO);
+}
+
 /* As blkback would do it on a host whose disk is full: a child, in a mount name space with a file system of 1 MiB. */
 static int full_disk(void)
 {
@@ -266,6 +383,8 @@ int main(void)
 		CASE(both_ways_are_coherent), CASE(flush_reaches_the_file), CASE(a_short_file_is_an_error), CASE(a_short_read_goes_on),
 		CASE(refresh_sees_a_new_size),
 		CASE(memory_that_is_not_there), CASE(a_broken_ring_ends_every_io), CASE(a_full_disk),
+		CASE(a_direct_error_goes_through_the_cache), CASE(nothing_written_goes_through_the_cache),
+		CASE(what_is_tried_again),
 	};
 
 	return cmocka_run_group_tests_name("storage: uring", tests, NULL, NULL);

@@ -2,6 +2,7 @@
 /* DPDK's start: see eal.h. Called by main.c. */
 #include "eal.h"
 #include "log.h"
+#include "store.h"
 #include <errno.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
@@ -12,6 +13,7 @@
 #include <string.h>
 
 #define ARGS 32u
+#define CORE_MAX 1023u
 #define MEMORY_MB "128" /* without huge pages: the pool, its headers and what drivers need */
 #define CACHE_MBUFS 256u
 #define HUGE_FREE "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"
@@ -20,7 +22,7 @@
 struct args {
 	int n;
 	char *v[ARGS];
-	char core[32];
+	char cores[EAL_CORES * 8 + 8]; /* "0@1023," for each */
 };
 
 static void add(struct args *a, const char *arg)
@@ -74,16 +76,70 @@ static int init_unpinned(struct args *a, bool pin)
 	return 0;
 }
 
-int eal_start(int core, char *const *uplinks, unsigned nr_uplinks)
+static int add_core(struct eal_cores *cores, unsigned core)
+{
+	for (unsigned i = 0; i < cores->nr; i++)
+		if (cores->core[i] == core)
+			return -EINVAL;
+	if (cores->nr == EAL_CORES)
+		return -EINVAL;
+	cores->core[cores->nr++] = core;
+	return 0;
+}
+
+/* "3" or "0-3", n bytes. */
+static int add_range(struct eal_cores *cores, const char *text, size_t n)
+{
+	const char *dash = memchr(text, '-', n);
+	size_t len = dash ? (size_t)(dash - text) : n;
+	uint32_t from, to;
+	int rc = store_parse_number(text, len, CORE_MAX, &from);
+
+	to = from;
+	if (rc == 0 && dash)
+		rc = store_parse_number(dash + 1, n - len - 1, CORE_MAX, &to);
+	if (rc || to < from)
+		return -EINVAL;
+	for (; rc == 0 && from <= to; from++)
+		rc = add_core(cores, from);
+	return rc;
+}
+
+int eal_parse_cores(const char *text, struct eal_cores *out)
+{
+	int rc = 0;
+
+	out->nr = 0;
+	for (size_t n; rc == 0; text += n + 1) {
+		n = strcspn(text, ",");
+		rc = add_range(out, text, n);
+		if (text[n] == '\0')
+			break;
+	}
+	return rc;
+}
+
+/* DPDK's ids of the lcores are ours, not the cores' numbers (bridge/lcore.h). */
+static void name_cores(struct args *a, const struct eal_cores *cores)
+{
+	size_t at = 0;
+
+	if (cores->nr == 0)
+		snprintf(a->cores, sizeof(a->cores), "0@%d", first_cpu());
+	for (unsigned i = 0; i < cores->nr; i++)
+		at += (size_t)snprintf(a->cores + at, sizeof(a->cores) - at, "%s%u@%u", i ? "," : "", i, cores->core[i]);
+}
+
+int eal_start(const struct eal_cores *cores, char *const *uplinks, unsigned nr_uplinks)
 {
 	struct args a = {0};
 	bool pci = false;
 	int rc;
 
-	snprintf(a.core, sizeof(a.core), "%d", core >= 0 ? core : first_cpu());
+	name_cores(&a, cores);
 	add(&a, "sluice-backend");
-	add(&a, "-l");
-	add(&a, a.core);
+	add(&a, "--lcores");
+	add(&a, a.cores);
 	add(&a, "--no-telemetry");
 	for (unsigned i = 0; i < nr_uplinks; i++) {
 		if (!eal_is_pci(uplinks[i]))
@@ -106,10 +162,10 @@ int eal_start(int core, char *const *uplinks, unsigned nr_uplinks)
 		add(&a, MEMORY_MB);
 	}
 	backend_log_dpdk();
-	rc = init_unpinned(&a, core >= 0);
+	rc = init_unpinned(&a, cores->nr > 0);
 	if (rc)
-		backend_error("DPDK does not start: %s; is core %s there, and is there %s MiB of memory?", strerror(-rc), a.core,
-			      MEMORY_MB);
+		backend_error("DPDK does not start: %s; are the cores there (lcore@core: %s), and is there %s MiB of memory?", strerror(-rc),
+			      a.cores, MEMORY_MB);
 	backend_log_dpdk();
 	return rc;
 }

@@ -9,8 +9,18 @@
 
 #define EAL_MBUFS 16383u /* 2 KiB each; best as a power of two less one */
 
-/* core: the core to run on, or -1 to run where the scheduler puts it. 0 or -errno after one line on the log. */
-int eal_start(int core, char *const *uplinks, unsigned nr_uplinks);
+#define EAL_CORES 8u /* lcores at most; their ids are 0, 1, ... in the order of the cores given */
+
+struct eal_cores {
+	unsigned nr; /* 0: one lcore, which runs where the scheduler puts it */
+	unsigned core[EAL_CORES];
+};
+
+/* "2", "1,3", "0-3": -EINVAL when it is not such a list, names a core twice, or more than EAL_CORES. */
+int eal_parse_cores(const char *text, struct eal_cores *out);
+
+/* 0 or -errno after one line on the log. */
+int eal_start(const struct eal_cores *cores, char *const *uplinks, unsigned nr_uplinks);
 
 /* The pool that every packet of the back end comes from; NULL after one line on the log. */
 struct rte_mempool *eal_pool_create(void);

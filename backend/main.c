@@ -10,6 +10,7 @@
 #include <argp.h>
 #include <errno.h>
 #include <rte_eal.h>
+#include <rte_launch.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,7 @@ struct options {
 	const char *run_dir, *hypervisor, *bridge;
 	char *uplink[UPLINKS_MAX];
 	unsigned nr_uplinks;
-	int core;
+	struct eal_cores cores;
 };
 
 struct backend {
@@ -46,7 +47,7 @@ static const struct argp_option option_table[] = {
 	{"hypervisor", 'H', "auto|sluice|xen", 0, "Which hypervisor this runs on (default auto: sluiced where its socket is, else Xen)", 0},
 	{"bridge", 'b', "NAME", 0, "Name of the bridge that the vifs join (default xenbr0)", 0},
 	{"uplink", 'u', "DEVARGS", 0, "A NIC on the bridge: any DPDK port, e.g. net_af_packet0,iface=eth1 or 0000:03:00.0; may be repeated", 0},
-	{"core", 'c', "N", 0, "Run on this core only", 0},
+	{"cores", 'c', "LIST", 0, "Run on these cores, a thread on each, e.g. 2 or 0,2-3: the vifs' queues are dealt out over them (default: one thread, anywhere)", 0},
 	{"verbose", 'v', NULL, 0, "Log more", 0},
 	{0},
 };
@@ -54,7 +55,6 @@ static const struct argp_option option_table[] = {
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct options *o = state->input;
-	uint32_t number;
 
 	switch (key) {
 	case 'r':
@@ -73,10 +73,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 			o->uplink[o->nr_uplinks++] = arg;
 		return 0;
 	case 'c':
-		if (store_parse_number(arg, strlen(arg), 1023, &number))
-			argp_failure(state, 1, 0, "--core %s: not a core's number", arg);
-		else
-			o->core = (int)number;
+		if (eal_parse_cores(arg, &o->cores))
+			argp_failure(state, 1, 0, "--cores %s: not a list of at most %u cores, such as 2 or 0,2-3", arg, EAL_CORES);
 		return 0;
 	case 'v':
 		backend_log_level = BACKEND_DEBUG;
@@ -94,7 +92,7 @@ static void parse_options(int argc, char **argv, struct options *o)
 	static const struct argp argp = {option_table, parse_option, NULL, "sluice-backend -- network and block back end of Sluice", NULL, NULL, NULL};
 	const char *dir = getenv("SLUICE_RUN_DIR");
 
-	*o = (struct options){.run_dir = dir && dir[0] ? dir : "/run/sluice", .hypervisor = "auto", .bridge = "xenbr0", .core = -1};
+	*o = (struct options){.run_dir = dir && dir[0] ? dir : "/run/sluice", .hypervisor = "auto", .bridge = "xenbr0"};
 	argp_err_exit_status = 1;
 	argp_parse(&argp, argc, argv, 0, NULL, o);
 }
@@ -181,6 +179,34 @@ static int open_uplinks(struct backend *be)
 	return 0;
 }
 
+/* A poller for each lcore but the first. */
+static int make_lcores(struct backend *be)
+{
+	struct netback *nb = &be->nb;
+	int rc = 0;
+
+	nb->nr_lcores = be->opt.cores.nr;
+	for (unsigned i = 1; rc == 0 && i < nb->nr_lcores; i++)
+		rc = poller_create_beside(nb->poller, &nb->lcore[i].poller);
+	return rc;
+}
+
+static int lcore_run(void *poller)
+{
+	poller_run(poller);
+	return 0;
+}
+
+static void run(struct netback *nb)
+{
+	for (unsigned i = 1; i < nb->nr_lcores; i++)
+		rte_eal_remote_launch(lcore_run, nb->lcore[i].poller, i);
+	poller_run(nb->poller);
+	for (unsigned i = 1; i < nb->nr_lcores; i++)
+		poller_stop(nb->lcore[i].poller);
+	rte_eal_mp_wait_lcore();
+}
+
 /* The parts between the hypervisor and the uplinks. */
 static int make_netback(struct backend *be)
 {
@@ -193,6 +219,8 @@ static int make_netback(struct backend *be)
 	nb->bridge = bridge_create(be->opt.bridge, AGEING_S);
 	if (nb->bridge)
 		rc = poller_create(nb->hv, flush, nb->bridge, &nb->poller);
+	if (rc == 0)
+		rc = make_lcores(be);
 	if (rc == 0)
 		rc = netback_init(nb);
 	if (rc)
@@ -241,7 +269,7 @@ static int start(struct backend *be)
 		if (eal_is_pci(be->opt.uplink[i]))
 			rc = eal_dma_prepare(nb->hv);
 	if (rc == 0)
-		rc = eal_start(be->opt.core, be->opt.uplink, be->opt.nr_uplinks);
+		rc = eal_start(&be->opt.cores, be->opt.uplink, be->opt.nr_uplinks);
 	be->eal = rc == 0;
 	if (rc == 0)
 		rc = eal_dma_pool_create(&be->dma_pool);
@@ -262,6 +290,8 @@ static void stop(struct backend *be)
 	devices_destroy(be->vbds);
 	devices_destroy(be->vifs);
 	blkback_fini(&be->bb);
+	for (unsigned i = 1; i < nb->nr_lcores; i++)
+		poller_destroy(nb->lcore[i].poller);
 	poller_destroy(nb->poller);
 	netback_fini(nb);
 	for (unsigned i = 0; i < be->opt.nr_uplinks; i++)
@@ -284,7 +314,7 @@ int main(int argc, char **argv)
 	rc = start(&be);
 	if (rc == 0) {
 		backend_info("serving vbds on %s, and vifs on %s", be.nb.hv->ops->name, be.opt.bridge);
-		poller_run(be.nb.poller);
+		run(&be.nb);
 	}
 	stop(&be);
 	return rc == 0 ? 0 : 1;

@@ -33,7 +33,7 @@
 #define NETBACK_MTU_MIN 68u
 #define NETBACK_MTU_MAX (NET_PACKET_MAX - 22u) /* an Ethernet header with two VLAN tags */
 
-/* Scratch of one burst: private memory of the one thread, reused by all vifs. */
+/* Scratch of one burst: private memory of one lcore, reused by all vifs. */
 struct netback_tx_burst {
 	struct copy_batch copies;
 	unsigned nr, nr_rsp;
@@ -57,21 +57,38 @@ struct netback_rx_burst {
 	net_rx_slot slots[256 + NET_SLOTS_MAX + NET_EXTRAS_MAX];
 };
 
-/* What all vifs of a back end share. */
-struct netback {
-	struct hv *hv;
+/* What an lcore has of its own. */
+struct netback_lcore {
 	struct poller *poller;
-	struct bridge *bridge;
-	struct rte_mempool *pool;
-	uint32_t waiting_segs, waiting_max; /* mbufs that wait for guests, of all vifs */
-	bool crowded;    /* in this burst a guest had no room for everything, and may well have soon */
-	uint32_t relief; /* counts the times that a guest took all that waited for it */
+	unsigned nr_queues; /* that it polls */
+	bool crowded;       /* in this burst a guest had no room for everything, and may well have soon */
 	struct netback_tx_burst *tx;
 	struct netback_rx_burst *rx;
-	struct static_grants_batch *ctrl;
 	struct rte_mbuf_ext_shared_info lenders;
+} __rte_cache_aligned;
+
+/*
+ * What all vifs of a back end share. A queue belongs to one lcore, which polls it. What comes from its guest (tx) is touched by that lcore alone. Packets to its
+ * guest (rx) are delivered by whichever lcore has them, under the queue's rx_lock, taken once for a burst: no packet is handed from thread to thread.
+ * Handshakes and control messages are the first lcore's, in a pause of the others.
+ */
+struct netback {
+	struct hv *hv;
+	struct poller *poller; /* the first lcore's */
+	unsigned nr_lcores;    /* 0 is taken as 1 */
+	struct netback_lcore lcore[BRIDGE_LCORES]; /* by bridge_lcore(); the pollers but the first are set by the caller of netback_init */
+	struct bridge *bridge;
+	struct rte_mempool *pool;
+	uint32_t waiting_segs, waiting_max; /* mbufs that wait for guests, of all vifs; atomic */
+	uint32_t relief; /* counts the times that a guest took all that waited for it; atomic */
+	struct static_grants_batch *ctrl;
 	uint64_t ctrl_rest_until; /* TSC: no control message is looked at before */
 };
+
+static inline struct netback_lcore *netback_lcore(struct netback *nb)
+{
+	return &nb->lcore[bridge_lcore()];
+}
 
 struct netback_stats {
 	uint64_t tx_packets, tx_bad, tx_no_memory; /* from the guest */
@@ -81,6 +98,7 @@ struct netback_stats {
 struct netback_queue {
 	struct poll_item item;
 	struct netback_vif *vif;
+	struct netback_lcore *lcore; /* whose it is while it is connected */
 	bool live;   /* connected and not failed */
 	struct static_grants grants;
 	void *tx_page, *rx_page;
@@ -91,7 +109,8 @@ struct netback_queue {
 	net_tx_slot window[NETBACK_TX_WINDOW];
 	uint64_t pause_until; /* TSC; see netback_tx.c */
 	uint32_t pause_relief;
-	/* bridge to guest */
+	/* bridge to guest: with the rx ring, under the lock */
+	rte_spinlock_t rx_lock;
 	struct netif_rx_request ahead[NETBACK_RX_AHEAD];
 	uint32_t ahead_head, ahead_tail; /* free-running */
 	struct rte_mbuf *waiting[NETBACK_WAIT_PACKETS];
@@ -100,7 +119,8 @@ struct netback_queue {
 	uint16_t spread; /* offset within the page of the next small packet: neighbours fall into different cache sets */
 	uint64_t crowded_since; /* TSC: packets wait for this guest from then on; 0: none do */
 	bool stalled;
-	struct poll_timer stall;
+	bool moved;  /* something was delivered since the stall timer was last looked at */
+	struct poll_timer stall; /* the owner's */
 	struct netback_stats stats;
 };
 
@@ -122,13 +142,15 @@ struct netback_vif {
 	/* what the guest takes from us */
 	bool sg, gso4, gso6, csum4, csum6;
 	unsigned nr_queues; /* that the guest has made; 0: not connected */
+	struct poll_item fault; /* the first lcore's: a queue has failed */
+	const char *why;        /* it did; NULL: none has */
 	struct netback_queue queue[NETBACK_QUEUES];
 	struct netback_ctrl ctrl;
 };
 
 extern const struct device_class netback_class; /* ctx is a struct netback */
 
-/* hv, poller, bridge and pool are set by the caller. 0, -ENOMEM. */
+/* hv, the pollers, nr_lcores, bridge and pool are set by the caller. 0, -ENOMEM. */
 int netback_init(struct netback *nb);
 void netback_fini(struct netback *nb);
 
@@ -147,8 +169,8 @@ bool netback_tx_arm(struct netback_queue *q);
 
 /* netback_rx.c: the bridge's tx of this port. */
 unsigned netback_rx_port_tx(struct bridge_port *port, struct rte_mbuf **pkts, unsigned n);
-/* Deliver what waits and now fits; how many packets. */
-unsigned netback_rx_drain(struct netback_queue *q);
+/* The owner's part: deliver what waits and now fits, and look after the stall timer; how many packets. */
+unsigned netback_rx_poll(struct netback_queue *q);
 /* When packets wait, ask for an event when the first of them fits; true when it does already. */
 bool netback_rx_arm(struct netback_queue *q);
 /* What this guest takes of such a packet as it is (OFFLOAD_*). */
@@ -169,7 +191,7 @@ int netback_ctrl_connect(struct netback_vif *vif, gref_t gref, evtchn_t remote);
 /* Ends the static grants of all queues too; fine without a control ring. */
 void netback_ctrl_disconnect(struct netback_vif *vif);
 
-/* The queue's guest broke the protocol: no further burst, the device fails soon. */
+/* The queue's guest broke the protocol: no further burst, the device fails soon. From any lcore. */
 void netback_queue_broken(struct netback_queue *q, const char *why);
 
 #endif

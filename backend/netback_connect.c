@@ -5,6 +5,7 @@
  */
 #include "netback.h"
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,9 +20,7 @@ static unsigned queue_poll(struct poll_item *item)
 	struct netback_queue *q = (struct netback_queue *)item;
 	unsigned n = netback_tx_burst(q);
 
-	if (q->live && q->wait_head != q->wait_tail)
-		n += netback_rx_drain(q);
-	return n;
+	return n + netback_rx_poll(q);
 }
 
 static bool queue_arm(struct poll_item *item)
@@ -34,8 +33,28 @@ static bool queue_arm(struct poll_item *item)
 
 void netback_queue_broken(struct netback_queue *q, const char *why)
 {
-	q->live = false;
-	device_fail(q->vif->dev, EPROTO, why);
+	struct netback_vif *vif = q->vif;
+	const char *none = NULL;
+
+	__atomic_store_n(&q->live, false, __ATOMIC_RELAXED);
+	__atomic_compare_exchange_n(&vif->why, &none, why, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+	poller_kick(vif->nb->poller, &vif->fault);
+}
+
+static unsigned fault_poll(struct poll_item *item)
+{
+	struct netback_vif *vif = (struct netback_vif *)((char *)item - offsetof(struct netback_vif, fault));
+	const char *why = __atomic_exchange_n(&vif->why, NULL, __ATOMIC_ACQUIRE);
+
+	if (why)
+		device_fail(vif->dev, EPROTO, why);
+	return 0;
+}
+
+static bool fault_arm(struct poll_item *item)
+{
+	(void)item;
+	return false;
 }
 
 /* ---- what we offer ---- */
@@ -192,6 +211,17 @@ static int read_front(struct device *dev, struct front_keys *k, const char **why
 
 /* ---- a queue's rings and events ---- */
 
+/* The one with the fewest queues; among equals the last, because the first has more to do than packets. */
+static struct netback_lcore *choose_lcore(struct netback *nb)
+{
+	struct netback_lcore *best = &nb->lcore[nb->nr_lcores - 1];
+
+	for (unsigned i = nb->nr_lcores - 1; i-- > 0;)
+		if (nb->lcore[i].nr_queues < best->nr_queues)
+			best = &nb->lcore[i];
+	return best;
+}
+
 static int queue_map(struct netback_queue *q, const struct queue_keys *k, const char **why)
 {
 	struct hv *hv = q->vif->nb->hv;
@@ -232,7 +262,7 @@ static void queue_unmap(struct netback_queue *q)
 
 static int queue_bind(struct netback_queue *q, const struct queue_keys *k, const char **why)
 {
-	struct poller *poller = q->vif->nb->poller;
+	struct poller *poller = q->lcore->poller;
 	int rc;
 
 	*why = "cannot bind the event channel: does the guest offer it to this domain?";
@@ -252,7 +282,7 @@ static int queue_bind(struct netback_queue *q, const struct queue_keys *k, const
 
 static void queue_unbind(struct netback_queue *q)
 {
-	struct poller *poller = q->vif->nb->poller;
+	struct poller *poller = q->lcore->poller;
 
 	if (q->rx_port != q->tx_port)
 		poller_unbind(poller, q->rx_port);
@@ -267,15 +297,17 @@ static int queue_connect(struct netback_queue *q, const struct queue_keys *k, co
 
 	if (rc)
 		return rc;
+	q->lcore = choose_lcore(q->vif->nb);
 	rc = queue_bind(q, k, why);
 	if (rc) {
 		queue_unmap(q);
 		return rc;
 	}
+	q->lcore->nr_queues++;
 	q->window_at = q->window_nr = 0;
 	netback_rx_init(q);
 	q->live = true;
-	poller_activate(q->vif->nb->poller, &q->item); /* the guest may have sent before we were here */
+	poller_kick(q->lcore->poller, &q->item); /* the guest may have sent before we were here */
 	return 0;
 }
 
@@ -285,6 +317,7 @@ static void queue_disconnect(struct netback_queue *q)
 	netback_rx_fini(q);
 	queue_unbind(q);
 	queue_unmap(q);
+	q->lcore->nr_queues--;
 }
 
 static void queues_disconnect(struct netback_vif *vif)
@@ -320,6 +353,8 @@ static int vif_create(struct device *dev, void *ctx)
 	vif->nb = ctx;
 	vif->dev = dev;
 	vif->domid = dev->domid;
+	vif->fault.poll = fault_poll;
+	vif->fault.arm = fault_arm;
 	vif->port.name = dev->name;
 	vif->port.tx = netback_rx_port_tx;
 	for (unsigned i = 0; i < NETBACK_QUEUES; i++) {
@@ -340,6 +375,20 @@ static void negotiate(struct netback_vif *vif, const struct front_keys *k)
 	vif->gso6 = k->sg && k->gso6;
 }
 
+/* The queues and the port: what other lcores use. */
+static int join(struct netback_vif *vif, const struct front_keys *k, const char **why)
+{
+	int rc = queues_connect(vif, k, why);
+
+	if (rc)
+		return rc;
+	*why = "the bridge has no port left";
+	rc = bridge_add_port(vif->nb->bridge, &vif->port);
+	if (rc)
+		queues_disconnect(vif);
+	return rc;
+}
+
 static int vif_connect(struct device *dev, const char **why)
 {
 	struct netback_vif *vif = dev->priv;
@@ -355,15 +404,12 @@ static int vif_connect(struct device *dev, const char **why)
 	if (rc)
 		return rc;
 	negotiate(vif, &k);
-	rc = queues_connect(vif, &k, why);
+	vif->why = NULL;
+	poller_pause(vif->nb->poller);
+	rc = join(vif, &k, why);
+	poller_resume(vif->nb->poller);
 	if (rc)
 		return rc;
-	*why = "the bridge has no port left";
-	rc = bridge_add_port(vif->nb->bridge, &vif->port);
-	if (rc) {
-		queues_disconnect(vif);
-		return rc;
-	}
 	if (k.ctrl && netback_ctrl_connect(vif, k.ctrl_gref, k.ctrl_port) && backend_log_allowed(&dev->limit))
 		backend_error("%s: no control ring: ctrl-ring-ref cannot be mapped or event-channel-ctrl bound; packets are copied", dev->name);
 	return 0;
@@ -373,9 +419,12 @@ static void vif_disconnect(struct device *dev)
 {
 	struct netback_vif *vif = dev->priv;
 
+	poller_pause(vif->nb->poller);
 	bridge_remove_port(&vif->port);
 	netback_ctrl_disconnect(vif);
 	queues_disconnect(vif);
+	poller_remove(vif->nb->poller, &vif->fault);
+	poller_resume(vif->nb->poller);
 }
 
 static void vif_destroy(struct device *dev)
@@ -397,17 +446,29 @@ const struct device_class netback_class = {
 
 /* ---- what the vifs share ---- */
 
+static int lcore_init(struct netback_lcore *l)
+{
+	lent_init(&l->lenders);
+	l->nr_queues = 0;
+	l->tx = calloc(1, sizeof(*l->tx));
+	l->rx = calloc(1, sizeof(*l->rx));
+	return l->tx && l->rx ? 0 : -ENOMEM;
+}
+
 int netback_init(struct netback *nb)
 {
+	int rc = 0;
+
 	if (rte_pktmbuf_data_room_size(nb->pool) < RTE_MBUF_DEFAULT_BUF_SIZE)
 		return -EINVAL;
-	lent_init(&nb->lenders);
 	nb->waiting_segs = 0;
 	nb->waiting_max = nb->pool->size / 2;
-	nb->tx = calloc(1, sizeof(*nb->tx));
-	nb->rx = calloc(1, sizeof(*nb->rx));
+	nb->nr_lcores = RTE_MAX(nb->nr_lcores, 1u);
+	nb->lcore[0].poller = nb->poller;
+	for (unsigned i = 0; rc == 0 && i < nb->nr_lcores; i++)
+		rc = lcore_init(&nb->lcore[i]);
 	nb->ctrl = calloc(1, sizeof(*nb->ctrl));
-	if (nb->tx && nb->rx && nb->ctrl)
+	if (rc == 0 && nb->ctrl)
 		return 0;
 	netback_fini(nb);
 	return -ENOMEM;
@@ -415,10 +476,12 @@ int netback_init(struct netback *nb)
 
 void netback_fini(struct netback *nb)
 {
-	free(nb->tx);
-	free(nb->rx);
+	for (unsigned i = 0; i < BRIDGE_LCORES; i++) {
+		free(nb->lcore[i].tx);
+		free(nb->lcore[i].rx);
+		nb->lcore[i].tx = NULL;
+		nb->lcore[i].rx = NULL;
+	}
 	free(nb->ctrl);
-	nb->tx = NULL;
-	nb->rx = NULL;
 	nb->ctrl = NULL;
 }

@@ -69,7 +69,9 @@ static void answer_one(struct netback_vif *vif)
 	back_ring_consume(ring, 1);
 	rsp.id = req.id;
 	rsp.type = req.type;
+	poller_pause(vif->nb->poller); /* other lcores look into what it changes */
 	rsp.status = carry_out(vif, &req, &rsp.data);
+	poller_resume(vif->nb->poller);
 	back_ring_put(ring, &rsp, sizeof(rsp));
 	if (back_ring_push(ring))
 		poller_notify(vif->nb->poller, vif->ctrl.port);

@@ -28,14 +28,14 @@ static bool enqueue(struct netback_queue *q, struct rte_mbuf *m)
 	struct netback *nb = q->vif->nb;
 
 	if (waiting(q) == NETBACK_WAIT_PACKETS || q->wait_segs + m->nb_segs > NETBACK_WAIT_SEGS ||
-	    nb->waiting_segs + m->nb_segs > nb->waiting_max) {
+	    __atomic_load_n(&nb->waiting_segs, __ATOMIC_RELAXED) + m->nb_segs > nb->waiting_max) {
 		q->stats.rx_dropped++;
 		rte_pktmbuf_free(m);
 		return false;
 	}
 	q->waiting[q->wait_tail++ % NETBACK_WAIT_PACKETS] = m;
 	q->wait_segs += m->nb_segs;
-	nb->waiting_segs += m->nb_segs;
+	__atomic_fetch_add(&nb->waiting_segs, m->nb_segs, __ATOMIC_RELAXED);
 	return true;
 }
 
@@ -45,7 +45,7 @@ static struct rte_mbuf *dequeue(struct netback_queue *q)
 
 	q->wait_head++;
 	q->wait_segs -= m->nb_segs;
-	q->vif->nb->waiting_segs -= m->nb_segs;
+	__atomic_fetch_sub(&q->vif->nb->waiting_segs, m->nb_segs, __ATOMIC_RELAXED);
 	return m;
 }
 
@@ -204,7 +204,7 @@ static unsigned plain_burst(struct netback_queue *q)
 
 static unsigned long_burst(struct netback_queue *q)
 {
-	struct netback_rx_burst *b = q->vif->nb->rx;
+	struct netback_rx_burst *b = netback_lcore(q->vif->nb)->rx;
 
 	b->nr = b->nr_slots = b->copies.n = 0;
 	if (gather(q, b) < 0) {
@@ -218,30 +218,47 @@ static unsigned long_burst(struct netback_queue *q)
 	for (unsigned i = 0; i < b->nr_slots; i++)
 		back_ring_put(&q->rx, &b->slots[i], sizeof(b->slots[i]));
 	if (back_ring_push(&q->rx))
-		poller_notify(q->vif->nb->poller, q->rx_port);
+		poller_notify(q->lcore->poller, q->rx_port);
 	q->stats.rx_packets += b->nr;
 	rte_pktmbuf_free_bulk(b->packet, b->nr);
 	return b->nr;
 }
 
-unsigned netback_rx_drain(struct netback_queue *q)
+/* Deliver what waits and now fits; how many packets. */
+static unsigned drain(struct netback_queue *q)
 {
-	struct poller *poller = q->vif->nb->poller;
 	unsigned done = 0, n;
 
 	while (q->live && waiting(q) > 0 && ((n = plain_burst(q)) > 0 || (n = long_burst(q)) > 0))
 		done += n;
-	if (waiting(q) == 0) {
-		q->vif->nb->relief += q->crowded_since != 0;
+	q->moved |= done > 0;
+	if (waiting(q) == 0 && q->crowded_since) {
+		__atomic_fetch_add(&q->vif->nb->relief, 1, __ATOMIC_RELAXED);
 		q->crowded_since = 0;
-		poller_timer_cancel(poller, &q->stall);
-	} else if (done > 0 || !q->stall.set) {
-		poller_timer_set(poller, &q->stall, NETBACK_STALL_US);
 	}
 	return done;
 }
 
-bool netback_rx_arm(struct netback_queue *q)
+unsigned netback_rx_poll(struct netback_queue *q)
+{
+	struct poller *poller = q->lcore->poller;
+	unsigned done;
+
+	if (__atomic_load_n(&q->wait_head, __ATOMIC_RELAXED) == __atomic_load_n(&q->wait_tail, __ATOMIC_RELAXED) && !q->stall.set)
+		return 0;
+	bridge_lock(&q->rx_lock);
+	done = drain(q);
+	if (waiting(q) == 0)
+		poller_timer_cancel(poller, &q->stall);
+	else if (q->moved || !q->stall.set)
+		poller_timer_set(poller, &q->stall, NETBACK_STALL_US);
+	q->moved = false;
+	bridge_unlock(&q->rx_lock);
+	return done;
+}
+
+/* True when the first of the waiting packets fits already. */
+static bool arm_for_first(struct netback_queue *q)
 {
 	int need, pending;
 
@@ -256,12 +273,24 @@ bool netback_rx_arm(struct netback_queue *q)
 	return pending >= need;
 }
 
+bool netback_rx_arm(struct netback_queue *q)
+{
+	bool fits_now;
+
+	bridge_lock(&q->rx_lock);
+	fits_now = arm_for_first(q);
+	bridge_unlock(&q->rx_lock);
+	return fits_now;
+}
+
 static void stall_over(struct poll_timer *timer)
 {
 	struct netback_queue *q = (struct netback_queue *)((char *)timer - offsetof(struct netback_queue, stall));
 
+	bridge_lock(&q->rx_lock);
 	drop_waiting(q);
 	q->stalled = true;
+	bridge_unlock(&q->rx_lock);
 }
 
 /* A stalled guest is served again once it has room for any packet, not for one slot now and then. */
@@ -332,7 +361,7 @@ static void call_for_pause(struct netback_queue *q)
 	if (!q->crowded_since)
 		q->crowded_since = now;
 	if (now - q->crowded_since < NETBACK_PAUSE_US * (rte_get_tsc_hz() / 1000000))
-		q->vif->nb->crowded = true;
+		netback_lcore(q->vif->nb)->crowded = true;
 }
 
 /* As many as there is room for wait, in order. How many did. */
@@ -343,7 +372,7 @@ static unsigned keep(struct netback_queue *q, struct rte_mbuf **pkts, unsigned n
 
 	for (; i < n && waiting(q) < NETBACK_WAIT_PACKETS; i++) {
 		if (!full && waiting(q) + SEGMENTS_MAX > NETBACK_WAIT_PACKETS)
-			full = !netback_rx_drain(q); /* make room before a packet that may become many */
+			full = !drain(q); /* make room before a packet that may become many */
 		kept += accept_packet(q, pkts[i]) > 0;
 	}
 	q->stats.rx_dropped += n - i;
@@ -351,7 +380,7 @@ static unsigned keep(struct netback_queue *q, struct rte_mbuf **pkts, unsigned n
 	return kept;
 }
 
-static unsigned deliver(struct netback_queue *q, struct rte_mbuf **pkts, unsigned n)
+static unsigned deliver_locked(struct netback_queue *q, struct rte_mbuf **pkts, unsigned n)
 {
 	unsigned delivered = 0;
 
@@ -361,7 +390,7 @@ static unsigned deliver(struct netback_queue *q, struct rte_mbuf **pkts, unsigne
 		return 0;
 	}
 	if (waiting(q) > 0)
-		netback_rx_drain(q);
+		drain(q);
 	if (waiting(q) == 0) {
 		delivered = netback_rx_plain(q, pkts, n);
 		rte_pktmbuf_free_bulk(pkts, delivered);
@@ -369,11 +398,21 @@ static unsigned deliver(struct netback_queue *q, struct rte_mbuf **pkts, unsigne
 			return n;
 	}
 	delivered += keep(q, pkts + delivered, n - delivered);
-	netback_rx_drain(q);
+	drain(q);
 	if (q->live && waiting(q) > 0) {
 		call_for_pause(q);
-		poller_activate(q->vif->nb->poller, &q->item);
+		poller_kick(q->lcore->poller, &q->item);
 	}
+	return delivered;
+}
+
+static unsigned deliver(struct netback_queue *q, struct rte_mbuf **pkts, unsigned n)
+{
+	unsigned delivered;
+
+	bridge_lock(&q->rx_lock);
+	delivered = deliver_locked(q, pkts, n);
+	bridge_unlock(&q->rx_lock);
 	return delivered;
 }
 
@@ -412,12 +451,13 @@ void netback_rx_init(struct netback_queue *q)
 	q->stall.fire = stall_over;
 	q->wait_head = q->wait_tail = q->wait_segs = 0;
 	q->ahead_head = q->ahead_tail = 0;
-	q->stalled = false;
+	q->stalled = q->moved = false;
 	q->crowded_since = 0;
+	rte_spinlock_init(&q->rx_lock);
 }
 
 void netback_rx_fini(struct netback_queue *q)
 {
-	poller_timer_cancel(q->vif->nb->poller, &q->stall);
+	poller_timer_cancel(q->lcore->poller, &q->stall);
 	drop_waiting(q);
 }

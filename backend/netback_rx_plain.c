@@ -55,7 +55,7 @@ unsigned netback_rx_plain(struct netback_queue *q, struct rte_mbuf **pkts, unsig
 	if (done == 0)
 		return 0;
 	if (back_ring_push(&q->rx))
-		poller_notify(q->vif->nb->poller, q->rx_port);
+		poller_notify(q->lcore->poller, q->rx_port);
 	q->stats.rx_packets += done;
 	return done;
 }

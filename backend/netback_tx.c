@@ -86,7 +86,7 @@ static struct rte_mbuf *lend(struct netback_queue *q, const struct net_packet *p
 		head->data_len = (uint16_t)(head->data_len + n);
 		left = (uint16_t)(left - n);
 		if (n < f->len)
-			last = lent_append(head, last, pool, &q->vif->nb->lenders, bytes + n, (uint16_t)(f->len - n));
+			last = lent_append(head, last, pool, &q->lcore->lenders, bytes + n, (uint16_t)(f->len - n));
 	}
 	if (last) {
 		head->pkt_len = p->size;
@@ -223,7 +223,7 @@ static void respond(struct netback_queue *q, const struct netback_tx_burst *b)
 	for (unsigned i = 0; i < b->nr_rsp; i++)
 		back_ring_put(&q->tx, &b->rsp[i], sizeof(b->rsp[i]));
 	if (back_ring_push(&q->tx))
-		poller_notify(q->vif->nb->poller, q->tx_port);
+		poller_notify(q->lcore->poller, q->tx_port);
 }
 
 /*
@@ -233,24 +233,22 @@ static void respond(struct netback_queue *q, const struct netback_tx_burst *b)
  */
 static void pause_if_crowded(struct netback_queue *q)
 {
-	struct netback *nb = q->vif->nb;
-
-	if (!nb->crowded)
+	if (!q->lcore->crowded)
 		return;
 	q->pause_until = rte_rdtsc() + NETBACK_PAUSE_US * (rte_get_tsc_hz() / 1000000);
-	q->pause_relief = nb->relief;
+	q->pause_relief = __atomic_load_n(&q->vif->nb->relief, __ATOMIC_RELAXED);
 }
 
 static bool paused(struct netback_queue *q)
 {
-	if (q->pause_until && (q->pause_relief != q->vif->nb->relief || rte_rdtsc() >= q->pause_until))
+	if (q->pause_until && (q->pause_relief != __atomic_load_n(&q->vif->nb->relief, __ATOMIC_RELAXED) || rte_rdtsc() >= q->pause_until))
 		q->pause_until = 0;
 	return q->pause_until;
 }
 
 unsigned netback_tx_burst(struct netback_queue *q)
 {
-	struct netback_tx_burst *b = q->vif->nb->tx;
+	struct netback_tx_burst *b = q->lcore->tx;
 	struct rte_mbuf *pkts[NETBACK_BURST];
 	unsigned slots, n;
 	int more;
@@ -276,7 +274,7 @@ unsigned netback_tx_burst(struct netback_queue *q)
 	if (!b->lent)
 		respond(q, b);
 	q->stats.tx_packets += n;
-	q->vif->nb->crowded = false;
+	q->lcore->crowded = false;
 	if (n > 0)
 		bridge_input(&q->vif->port, pkts, n);
 	bridge_flush(q->vif->nb->bridge); /* whoever gets them has copied them now: the guest may have its pages back */

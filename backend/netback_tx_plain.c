@@ -32,8 +32,6 @@ static void copy_head(struct rte_mbuf *m, const uint8_t *bytes, uint16_t n)
 /* m becomes the packet; false when there is no memory for the lent part. */
 static bool fill(struct netback_queue *q, struct netback_tx_burst *b, struct rte_mbuf *m, const struct netif_tx_request *req, const uint8_t *bytes)
 {
-	struct netback *nb = q->vif->nb;
-
 	m->pkt_len = req->size;
 	if (req->flags & NETTXF_data_validated)
 		m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_GOOD;
@@ -43,7 +41,8 @@ static bool fill(struct netback_queue *q, struct netback_tx_burst *b, struct rte
 	}
 	copy_head(m, bytes, LENT_HEADER);
 	b->lent = true;
-	return lent_append(m, m, nb->pool, &nb->lenders, (uint8_t *)(uintptr_t)bytes + LENT_HEADER, (uint16_t)(req->size - LENT_HEADER));
+	return lent_append(m, m, q->vif->nb->pool, &q->lcore->lenders, (uint8_t *)(uintptr_t)bytes + LENT_HEADER,
+			   (uint16_t)(req->size - LENT_HEADER));
 }
 
 unsigned netback_tx_plain(struct netback_queue *q, struct netback_tx_burst *b, struct rte_mbuf **pkts)

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The loop: see poller.h. main.c runs it; netback registers its queues, device.c its timers. */
 #include "poller.h"
+#include <bridge/lcore.h>
 #include <errno.h>
+#include <pthread.h>
 #include <rte_cycles.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #define PORTS_MAX (1u << 17) /* as many as Xen's FIFO event channels */
@@ -26,6 +29,17 @@ struct poller {
 	struct epoll_event ready[FDS_READY]; /* being dealt with */
 	int nr_ready;
 	bool stop;
+	/* several of them */
+	struct poller *first, *beside; /* the first one, and the next in the list that begins there */
+	pthread_mutex_t gate;          /* the first one's: held during a pause; who waits for its end waits for this */
+	bool paused;                   /* the first one's */
+	unsigned pauses;               /* the first one's: how deep */
+	bool running;                  /* in poller_run, and neither asleep nor waiting for the end of a pause */
+	/* what others want polled */
+	rte_spinlock_t kick_lock;
+	struct poll_item *kicks;
+	bool asleep;
+	struct poll_fd wake;           /* an eventfd */
 	TAILQ_HEAD(, poll_item) active;
 	TAILQ_HEAD(, poll_timer) timers;
 	struct poll_item **by_port;
@@ -50,6 +64,26 @@ static int watch_fd(struct poller *p, int fd, void *ctx)
 	return epoll_ctl(p->epoll, EPOLL_CTL_ADD, fd, &ev) == 0 ? 0 : -errno;
 }
 
+static void wake_drain(struct poll_fd *pfd)
+{
+	eventfd_t count;
+
+	eventfd_read(pfd->fd, &count);
+}
+
+static int open_wake(struct poller *p)
+{
+	int rc;
+
+	p->wake = (struct poll_fd){.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .ready = wake_drain};
+	if (p->wake.fd < 0)
+		return -errno;
+	rc = watch_fd(p, p->wake.fd, &p->wake);
+	if (rc)
+		close(p->wake.fd);
+	return rc;
+}
+
 int poller_create(struct hv *hv, void (*flush)(void *ctx), void *ctx, struct poller **out)
 {
 	struct poller *p = calloc(1, sizeof(*p));
@@ -69,17 +103,24 @@ int poller_create(struct hv *hv, void (*flush)(void *ctx), void *ctx, struct pol
 		rc = -errno;
 		goto free_poller;
 	}
-	rc = hv->ops->evtchn_open(hv, &p->events);
+	rc = open_wake(p);
 	if (rc)
 		goto close_epoll;
+	rc = hv->ops->evtchn_open(hv, &p->events);
+	if (rc)
+		goto close_wake;
 	rc = watch_fd(p, hv->ops->evtchn_fd(p->events), &wake_only);
 	if (rc)
 		goto close_events;
+	p->first = p;
+	pthread_mutex_init(&p->gate, NULL);
 	*out = p;
 	return 0;
 
 close_events:
 	hv->ops->evtchn_close(p->events);
+close_wake:
+	close(p->wake.fd);
 close_epoll:
 	close(p->epoll);
 free_poller:
@@ -87,14 +128,86 @@ free_poller:
 	return rc;
 }
 
+int poller_create_beside(struct poller *first, struct poller **out)
+{
+	int rc = poller_create(first->hv, first->flush, first->flush_ctx, out);
+
+	if (rc)
+		return rc;
+	(*out)->first = first;
+	(*out)->beside = first->beside;
+	first->beside = *out;
+	return 0;
+}
+
+static void leave_first(struct poller *p)
+{
+	struct poller *before = p->first;
+
+	while (before->beside != p)
+		before = before->beside;
+	before->beside = p->beside;
+}
+
 void poller_destroy(struct poller *p)
 {
 	if (!p)
 		return;
+	if (p->first != p)
+		leave_first(p);
 	p->hv->ops->evtchn_close(p->events);
+	pthread_mutex_destroy(&p->gate);
+	close(p->wake.fd);
 	close(p->epoll);
 	free(p->by_port);
 	free(p);
+}
+
+/* ---- pauses ---- */
+
+/* Begin rounds, after the end of a pause. The gate orders: what was changed in the pause before our look at it. */
+static void enter(struct poller *p)
+{
+	struct poller *first = p->first;
+
+	if (p == first)
+		return;
+	pthread_mutex_lock(&first->gate);
+	__atomic_store_n(&p->running, true, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&first->gate);
+}
+
+/* No round until `enter`. Orders: all that we did before poller_pause returns. */
+static void leave(struct poller *p)
+{
+	__atomic_store_n(&p->running, false, __ATOMIC_RELEASE);
+}
+
+static void stand_aside(struct poller *p)
+{
+	if (!__atomic_load_n(&p->first->paused, __ATOMIC_RELAXED) || p == p->first || !p->running)
+		return;
+	leave(p);
+	enter(p);
+}
+
+void poller_pause(struct poller *p)
+{
+	if (p->pauses++)
+		return;
+	pthread_mutex_lock(&p->gate);
+	__atomic_store_n(&p->paused, true, __ATOMIC_RELAXED);
+	for (struct poller *other = p->beside; other; other = other->beside)
+		for (unsigned tries = 1; __atomic_load_n(&other->running, __ATOMIC_ACQUIRE); tries++)
+			tries % 1024 ? rte_pause() : (void)sched_yield();
+}
+
+void poller_resume(struct poller *p)
+{
+	if (--p->pauses)
+		return;
+	__atomic_store_n(&p->paused, false, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&p->gate);
 }
 
 /* ---- items and their events ---- */
@@ -167,8 +280,44 @@ static void deactivate(struct poller *p, struct poll_item *item)
 	TAILQ_REMOVE(&p->active, item, next);
 }
 
+static void wake(struct poller *p)
+{
+	eventfd_write(p->wake.fd, 1);
+}
+
+void poller_kick(struct poller *p, struct poll_item *item)
+{
+	bridge_lock(&p->kick_lock);
+	if (!item->kicked) {
+		item->kicked = true;
+		item->next_kicked = p->kicks;
+		__atomic_store_n(&p->kicks, item, __ATOMIC_RELAXED);
+	}
+	bridge_unlock(&p->kick_lock);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* our kick before our look at asleep: sleep_a_while does it the other way round */
+	if (__atomic_load_n(&p->asleep, __ATOMIC_RELAXED))
+		wake(p);
+}
+
+static void take_kicks(struct poller *p)
+{
+	struct poll_item *item, *following;
+
+	if (!__atomic_load_n(&p->kicks, __ATOMIC_RELAXED))
+		return;
+	bridge_lock(&p->kick_lock);
+	for (item = p->kicks; item; item = following) {
+		following = item->next_kicked;
+		item->kicked = false;
+		poller_activate(p, item);
+	}
+	p->kicks = NULL;
+	bridge_unlock(&p->kick_lock);
+}
+
 void poller_remove(struct poller *p, struct poll_item *item)
 {
+	take_kicks(p); /* it may be among them */
 	deactivate(p, item);
 	for (uint32_t i = 0; i < p->nr_ports; i++)
 		if (p->by_port[i] == item)
@@ -320,14 +469,40 @@ static void adapt_spin(struct poller *p, uint64_t slept)
 		p->spin = SPIN_MIN_US * p->tsc_per_us;
 }
 
+static bool stopped(const struct poller *p)
+{
+	return __atomic_load_n(&p->stop, __ATOMIC_RELAXED);
+}
+
+/* Others may pause us meanwhile. Nothing that wakes us is dealt with before that is over. */
+static void doze(struct poller *p, int ms)
+{
+	struct epoll_event ready;
+	bool running = p->running;
+
+	if (!running) {
+		wait_fds(p, ms);
+		return;
+	}
+	leave(p);
+	epoll_wait(p->epoll, &ready, 1, ms);
+	enter(p);
+	wait_fds(p, 0);
+}
+
 static void sleep_a_while(struct poller *p)
 {
 	uint64_t from = rte_rdtsc();
 
 	if (take_events(p, true) > 0)
 		return;
-	p->stats.sleeps++;
-	wait_fds(p, sleep_ms(p, from));
+	__atomic_store_n(&p->asleep, true, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* our asleep before our look at kicks and stop: whoever sets those does it the other way round */
+	if (!__atomic_load_n(&p->kicks, __ATOMIC_RELAXED) && !stopped(p)) {
+		p->stats.sleeps++;
+		doze(p, sleep_ms(p, from));
+	}
+	__atomic_store_n(&p->asleep, false, __ATOMIC_RELAXED);
 	p->last_work = rte_rdtsc();
 	adapt_spin(p, p->last_work - from);
 }
@@ -336,6 +511,7 @@ void poller_round(struct poller *p, bool may_sleep)
 {
 	uint64_t now = rte_rdtsc();
 
+	stand_aside(p);
 	p->stats.rounds++;
 	if (may_sleep && TAILQ_EMPTY(&p->active) && now - p->last_work > p->spin) {
 		sleep_a_while(p);
@@ -344,6 +520,7 @@ void poller_round(struct poller *p, bool may_sleep)
 		wait_fds(p, 0);
 	}
 	take_events(p, false);
+	take_kicks(p);
 	fire_timers(p, now);
 	if (poll_items(p, now) + poll_uplinks(p) > 0)
 		p->last_work = now;
@@ -352,13 +529,16 @@ void poller_round(struct poller *p, bool may_sleep)
 
 void poller_run(struct poller *p)
 {
-	while (!p->stop)
+	enter(p);
+	while (!stopped(p))
 		poller_round(p, true);
+	leave(p);
 }
 
 void poller_stop(struct poller *p)
 {
-	p->stop = true;
+	__atomic_store_n(&p->stop, true, __ATOMIC_SEQ_CST);
+	wake(p);
 }
 
 void poller_stats(struct poller *p, struct poller_stats *out)

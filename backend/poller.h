@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The loop of one core: polls what is busy, runs it to completion, and sleeps when nothing is. Everything of the back end that touches a ring,
- * a bridge port or a device runs inside it, in one thread.
+ * a bridge port or a device runs inside such a loop.
+ *
+ * Several lcores have a poller each. An item belongs to one of them and is polled by no other. The first poller also has the devices' handshakes, timers of
+ * the back end, file descriptors and uplinks. Whatever makes, changes or ends what another poller's items use is done by the first one's thread between
+ * poller_pause and poller_resume, while the others stand still between two rounds: so the items themselves need no lock for it. Calls about a poller are its own
+ * thread's, or the first one's in a pause; poller_kick and poller_notify are everybody's.
  *
  * An item (a queue of a vif or vbd) is polled only while it is active. It becomes active when its event channel fires or somebody activates it, and leaves
  * after it has found nothing to do for a while: then it arms its ring, so that the peer notifies again. An idle item costs nothing.
@@ -26,6 +31,8 @@ struct poll_item {
 	bool active;
 	uint64_t busy_until; /* TSC */
 	TAILQ_ENTRY(poll_item) next;
+	bool kicked;
+	struct poll_item *next_kicked;
 };
 
 /* Something to be called once, later. */
@@ -45,16 +52,24 @@ struct poll_fd {
 
 /* flush is called at the end of each round that may have moved packets. 0 or -errno. */
 int poller_create(struct hv *hv, void (*flush)(void *ctx), void *ctx, struct poller **out);
+/* One more, for another lcore. Destroy `first` last. */
+int poller_create_beside(struct poller *first, struct poller **out);
 void poller_destroy(struct poller *p); /* NULL is fine; closes its event channels */
+
+/* Only in the first poller's thread; p is the first. Returns when none of the others is in a round or will begin one. Pauses nest. */
+void poller_pause(struct poller *p);
+void poller_resume(struct poller *p);
 
 /* Bind to an event channel of a guest; its firing activates the item. */
 int poller_bind(struct poller *p, struct poll_item *item, domid_t domid, evtchn_t remote, evtchn_t *port);
 void poller_unbind(struct poller *p, evtchn_t port); /* 0 is fine */
-/* Raise it at the guest. */
+/* Raise it at the guest; from any thread. */
 void poller_notify(struct poller *p, evtchn_t port);
 
 /* Poll this item from now on. Fine when it is active already, and from within any callback. */
 void poller_activate(struct poller *p, struct poll_item *item);
+/* The same from any thread; wakes the poller. Taken in its next round, after everything that the caller wrote before. */
+void poller_kick(struct poller *p, struct poll_item *item);
 /* Forget it; call before it is freed, never from its own poll or arm. */
 void poller_remove(struct poller *p, struct poll_item *item);
 
@@ -68,7 +83,7 @@ int poller_add_uplink(struct poller *p, struct uplink *u);
 
 /* One round; with may_sleep, sleeps first when there is nothing to do. */
 void poller_round(struct poller *p, bool may_sleep);
-/* Rounds until poller_stop. */
+/* Rounds until poller_stop, which any thread may call. */
 void poller_run(struct poller *p);
 void poller_stop(struct poller *p);
 

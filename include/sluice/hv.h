@@ -88,7 +88,8 @@ struct hv_ops {
 	 * next provider after we were killed. NULL, or -ENOTSUP: any memory will do; other errors after one line on the log. */
 	int (*dma_memory)(struct hv *hv, unsigned n, void **va, uint64_t *addr);
 
-	/* ---- event channels. A hv_evtchn is used by one thread; several may exist. ---- */
+	/* ---- event channels. A hv_evtchn is used by one thread at a time, but for evtchn_notify, which any thread may call while the port is
+	 * bound; several may exist. ---- */
 
 	int (*evtchn_open)(struct hv *hv, struct hv_evtchn **out);
 	void (*evtchn_close)(struct hv_evtchn *e); /* unbinds what is bound; NULL is fine */

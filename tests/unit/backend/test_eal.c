@@ -2,6 +2,7 @@
 /* How DPDK is started: which uplinks mean PCI, and that the pool of a back end fits into what EAL is given without huge pages. */
 #include <backend/eal.h>
 #include <backend/log.h>
+#include <errno.h>
 #include <rte_mempool.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -19,6 +20,25 @@ static void pci_addresses(void **state)
 	assert_false(eal_is_pci(""));
 }
 
+static void lists_of_cores(void **state)
+{
+	static const char *const bad[] = {"", ",", "1,", ",1", "1,,2", "-", "1-", "-1", "3-1", "1,1", "0-2,1", "0-8", "x", "1 ", "0x1", "1024", "1-2-3",
+					  "99999999999"};
+	struct eal_cores c;
+
+	(void)state;
+	assert_int_equal(eal_parse_cores("5", &c), 0);
+	assert_int_equal(c.nr, 1);
+	assert_int_equal(c.core[0], 5);
+	assert_int_equal(eal_parse_cores("7,1-3,0", &c), 0);
+	assert_int_equal(c.nr, 5);
+	assert_memory_equal(c.core, ((unsigned[]){7, 1, 2, 3, 0}), 5 * sizeof(unsigned));
+	assert_int_equal(eal_parse_cores("1016-1023", &c), 0);
+	assert_int_equal(c.nr, EAL_CORES);
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(eal_parse_cores(bad[i], &c), -EINVAL);
+}
+
 static void starts_and_has_room(void **state)
 {
 	cpu_set_t before, after;
@@ -27,9 +47,9 @@ static void starts_and_has_room(void **state)
 
 	(void)state;
 	sched_getaffinity(0, sizeof(before), &before);
-	assert_int_equal(eal_start(-1, uplinks, 1), 0);
+	assert_int_equal(eal_start(&(struct eal_cores){.nr = 0}, uplinks, 1), 0);
 	sched_getaffinity(0, sizeof(after), &after);
-	assert_true(CPU_EQUAL(&before, &after)); /* without --core, the scheduler still chooses */
+	assert_true(CPU_EQUAL(&before, &after)); /* without --cores, the scheduler still chooses */
 	pool = eal_pool_create();
 	assert_non_null(pool);
 	assert_int_equal(rte_mempool_avail_count(pool), EAL_MBUFS);
@@ -38,7 +58,7 @@ static void starts_and_has_room(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(pci_addresses), cmocka_unit_test(starts_and_has_room)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(pci_addresses), cmocka_unit_test(lists_of_cores), cmocka_unit_test(starts_and_has_room)};
 
 	return cmocka_run_group_tests_name("eal", tests, NULL, NULL);
 }

@@ -84,7 +84,7 @@ run: setup
 PREFIX ?= /usr/local
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/lib/sluice
-	install $(PROGRAMS) $(DESTDIR)$(PREFIX)/sbin
+	install $(PROGRAMS) $(PERF_TOOL) perf/sluice-perf-plot $(DESTDIR)$(PREFIX)/sbin
 	install -m 644 build/guest/sluice-guest.elf $(DESTDIR)$(PREFIX)/lib/sluice
 	install -d $(DESTDIR)/etc/xen/scripts
 	install scripts/xen/vif-sluice scripts/xen/block-sluice $(DESTDIR)/etc/xen/scripts

@@ -37,10 +37,11 @@ class Ours:
 
     def tool(self, tool, *options, uplink=None):
         """sluice-perf against a back end of its own, on a core each."""
+        sizes = str(options[options.index("--size") + 1]).count(",") + 1
         self.up(uplink)
         try:
             return json_of(self.host.program("sluice-perf"), tool, "--run-dir", self.host.run_dir, "--json", "--cpu", self.guest, "--seconds", self.seconds,
-                           *options, seconds=self.seconds + SLACK_S)
+                           *options, seconds=self.seconds * sizes + SLACK_S)
         finally:
             self.down()
 

@@ -3,6 +3,7 @@
 goal_is, reached, runs (a round each), rounds_failed; docs/performance.md says what they mean."""
 import statistics
 
+BEGIN, END = "<!-- figures: made by scripts/perf-document -->", "<!-- end of figures -->"  # in docs/performance.md
 QUIET_PERCENT = 90  # idle before and after: else nobody should believe the figures
 
 

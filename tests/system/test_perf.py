@@ -3,6 +3,7 @@
 """sluice-perf and make perf's row: each runs for a second, and its output has the shape that others read. Speed is not tested."""
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -166,6 +167,33 @@ def kernel_rows(host):
         ours.stop()
 
 
+def plots(host):
+    """sluice-perf-plot: an SVG by size, one of rows; one line for what is no figure, and where there is no gnuplot."""
+    script, out = os.path.join(lab.ROOT, "perf", "sluice-perf-plot"), os.path.join(host.scratch, "plot.svg")
+
+    def plot(told, **options):
+        path = os.path.join(host.scratch, "told.json")
+        with open(path, "w") as file:
+            file.write(told)
+        return lab.command(sys.executable, script, "--output", out, path, check=False, **options)
+
+    runs = [{"size": size, "unit": "Mpps", "p50": 9.0 - number, "p90": 10.0} for number, size in enumerate((64, 512, 1514))]
+    row = report.make_row("a row", "Mpps", "hosted", "p90", 2.0, [{"ours": 3.0, "peers": {"peer": 1.0}}])
+    for told, words in (("{", "told.json"), ("{}", "no runs")):
+        done = plot(told)
+        check(done.returncode == 1 and words in done.stderr and done.stderr.count("\n") == 1, f"{told}: {done.stderr}")
+    done = plot(json.dumps({"runs": runs}), env={"PATH": "/nowhere"})
+    check(done.returncode == 1 and "apt-get install gnuplot-nox" in done.stderr, done.stderr)
+    if not shutil.which("gnuplot"):
+        return "SKIP: gnuplot is not there (apt-get install gnuplot-nox)"
+    for told, words in (({"runs": runs}, "bytes of a frame"), ({"rows": [row]}, "a row")):
+        done = plot(json.dumps(told))
+        check(done.returncode == 0, done.stderr)
+        with open(out) as file:
+            check(words in file.read(), f"'{words}' is not in the plot")
+    return None
+
+
 def rows_from_rounds(_host):
     """A row's ratio is the median of its rounds against the best peer of each; a row that was touched up is found out."""
     rounds = [{"ours": ours, "peers": {"a": a, "b": b}} for ours, a, b in ((10, 5, 4), (12, 3, 4), (9, 9, 1))]
@@ -179,4 +207,4 @@ def rows_from_rounds(_host):
 
 
 if __name__ == "__main__":
-    tap.main(sends, receives, between_vifs, several_sizes, copies, many_vifs, round_trips, disks, machine, bad_input, rows_from_rounds, kernel_rows, comparison_row)
+    tap.main(sends, receives, between_vifs, several_sizes, copies, many_vifs, round_trips, disks, machine, bad_input, plots, rows_from_rounds, kernel_rows, comparison_row)

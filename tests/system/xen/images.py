@@ -144,7 +144,7 @@ def make_dom0(out, domu):
     for name in LATER_MODULES:
         put_modules(root, (name,), name)
     for name, target in (("dom0-init", "init"), ("guest", "bin/guest"), ("vif-linux", "etc/xen/scripts/vif-linux"),
-                         ("vif-linux", "etc/xen/scripts/vif-bridge")):
+                         ("vif-linux", "etc/xen/scripts/vif-bridge"), ("block-linux", "etc/xen/scripts/block-linux")):
         shutil.copy(os.path.join(HERE, name), os.path.join(root, target))
     shutil.copy(os.path.join(XEN, "vmlinuz"), os.path.join(root, "guest"))
     shutil.copy(domu, os.path.join(root, "guest/initrd"))

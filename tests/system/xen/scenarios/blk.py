@@ -4,7 +4,7 @@ import re
 
 from machine import Failure
 
-from .common import boot_linux, create, load, scenario, sha256, start_backend
+from .common import ask_sluice, boot_linux, create, load, scenario, sha256, start_backend, tell_sluice, wait_sluice
 
 MIB = 1 << 20
 SECTORS_A_MIB = 2048
@@ -125,7 +125,7 @@ def negotiated(machine, name, number=51712):
     return " ".join(f"{key}={value}" for key, value in found) + f", {segments} segments a request"
 
 
-@scenario(400)
+@scenario(900)
 def a_blk(machine):
     """Linux's xen-blkfront with our back end: ext4, discard, resize, read-only, detached under io; xen-blkback is not loaded."""
     load(machine, "ext4")
@@ -142,3 +142,65 @@ def a_blk(machine):
     detach_under_io(machine)
     machine.run("! grep -q xen_blkback /proc/modules")
     return "blkfront uses " + told
+
+
+# ---- our kernel ----
+
+COUNT = 16384  # sectors: 8 MiB
+
+
+def boot_sluice(machine, line):
+    machine.run("echo 1 >/tmp/said")
+    create(machine, "s1", "/guest/sluice-guest.elf", [], "", 64, disks=[line])
+    return wait_sluice(machine, "s1", "vbd51712: connected")
+
+
+def blk(machine, words, seconds=40):
+    """A job of our kernel's; Failure when it did not end well."""
+    said = ask_sluice(machine, "s1", f"blk {words}", f"blk: (error )?{words.split()[0]}", seconds)
+    if f"blk: {words.split()[0]} ok" not in said:
+        raise Failure(f"blk {words}: {said}")
+
+
+def writes_verified(machine, path):
+    """Our kernel writes, flushes, reads back and compares; so does dom0, a sector."""
+    blk(machine, f"write start=0 count={COUNT} seed=77")
+    blk(machine, "flush")
+    blk(machine, f"verify start=0 count={COUNT} seed=77")
+    words = machine.run(f"dd if={path} bs=512 skip=4711 count=1 2>/dev/null | od -A n -t d8 -N 16").split()
+    if words != ["4711", "77"]:
+        raise Failure(f"sector 4711 of the image begins with {words}, not with its number and the seed")
+
+
+@scenario(600)
+def c_blk(machine):
+    """Our minimal kernel with Linux's xen-blkback; our back end runs beside it and leaves that device alone."""
+    start_backend(machine)
+    load(machine, "xen-blkback")
+    path = image(machine, "c.img", 32)
+    machine.run(f"losetup /dev/loop0 {path}")
+    told = boot_sluice(machine, "format=raw,vdev=xvda,access=rw,script=block-linux,target=/dev/loop0")
+    machine.run("sync")
+    writes_verified(machine, "/dev/loop0")
+    machine.run("! grep vbd1 /tmp/backend.log")
+    return f"not touched by our back end; {ask_sluice(machine, 's1', 'blk info', 'blk: info')}; {told}"
+
+
+@scenario(600)
+def d_blk(machine):
+    """Our minimal kernel with our back end, which is killed and started again while it writes."""
+    start_backend(machine)
+    path = image(machine, "d.img", 32)
+    boot_sluice(machine, disk(path))
+    writes_verified(machine, path)
+    tell_sluice(machine, "s1", f"blk write start=0 count={COUNT * 4} seed=78 size=4096")
+    machine.run("kill -9 $(cat /tmp/backend.pid); mv /tmp/backend.log /tmp/backend.log.old")
+    start_backend(machine)
+    said = wait_sluice(machine, "s1", "blk: (error )?write", 120)
+    if "write ok" not in said:
+        raise Failure(f"the write that the back end's death fell into: {said}")
+    blk(machine, f"verify start=0 count={COUNT * 4} seed=78")
+    told = ask_sluice(machine, "s1", "blk info", "blk: info")
+    if "connections=2" not in told:
+        raise Failure(f"the disk connected once, twice was expected: {told}")
+    return told

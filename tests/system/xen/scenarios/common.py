@@ -46,9 +46,9 @@ def boot_linux(machine, name, vifs=(), disks=(), vcpus=1):
     machine.run(f"guest {name} 150 ready", 160)
 
 
-def create_linux(machine, name, mac, ip, script="vif-sluice"):
-    """The same with a vif, up and with its address."""
-    boot_linux(machine, name, [f"mac={mac},script={script}"])
+def create_linux(machine, name, mac, ip, script="vif-sluice", vif="", vcpus=1):
+    """The same with a vif, up and with its address. vif: more of its line in xl's configuration."""
+    boot_linux(machine, name, [f"mac={mac},script={script}{vif}"], vcpus=vcpus)
     machine.guest(name, "i=0; until [ -d /sys/class/net/eth0 ] || [ $i -gt 100 ]; do usleep 100000; i=$((i+1)); done; "
                         f"ip addr add {ip}/24 dev eth0 && ip link set eth0 up")
     wait_connected(machine, name)
@@ -58,6 +58,23 @@ def create_sluice(machine, name, mac, ip, script="vif-sluice", app="echo"):
     """Our minimal kernel."""
     create(machine, name, "/guest/sluice-guest.elf", [f"mac={mac},script={script}"], f"ip={ip}/24 app={app}", 64)
     wait_connected(machine, name)
+
+
+def tell_sluice(machine, name, command):
+    """Types a command on our kernel's console."""
+    machine.run(f"wc -c </var/log/xen/console/guest-{name}.log >/tmp/said; echo '{command}' >$(xenstore-read /local/domain/$(xl domid {name})/console/tty)")
+
+
+def wait_sluice(machine, name, pattern, seconds=60):
+    """The line that our kernel says, beyond what it had said before the last tell_sluice."""
+    look = f"tail -c +$(cat /tmp/said) /var/log/xen/console/guest-{name}.log | tr -d '\\r' | grep -E '{pattern}'"
+    said = machine.run(f"i=0; until {look}; do i=$((i+1)); [ $i -lt {seconds * 10} ] || exit 1; usleep 100000; done", seconds * 3)
+    return said.strip().splitlines()[-1]
+
+
+def ask_sluice(machine, name, command, pattern, seconds=60):
+    tell_sluice(machine, name, command)
+    return wait_sluice(machine, name, pattern, seconds)
 
 
 def wait_connected(machine, name, devid=0):
@@ -100,7 +117,7 @@ def sha256(text):
 def listen(port):
     """Shell text: 8 MiB from a port to /tmp/rx, and its checksum when they are there or have not come. nc closes the connection when its own input ends: it gets one
     that does not."""
-    return (f": >/tmp/rx; (sleep 100 | nc -l -p {port} >/tmp/rx) & i=0; until [ $(stat -c %s /tmp/rx) -ge 8388608 ] || [ $i -gt 300 ]; "
+    return (f": >/tmp/rx; (sleep 300 | nc -l -p {port} >/tmp/rx) & i=0; until [ $(stat -c %s /tmp/rx) -ge 8388608 ] || [ $i -gt 900 ]; "
             "do usleep 100000; i=$((i+1)); done; sha256sum /tmp/rx")
 
 
@@ -109,13 +126,31 @@ def tcp_both_ways(machine, name, ip):
     machine.guest(name, "dd if=/dev/urandom of=/tmp/tx bs=1M count=8 2>/dev/null", 30)
     machine.run("dd if=/dev/urandom of=/tmp/tx bs=1M count=8 2>/dev/null", 30)
     machine.run(f"({listen(5001)}) >/tmp/rx.sum 2>&1 & usleep 300000")
-    theirs = sha256(machine.guest(name, f"sha256sum /tmp/tx; nc {OUTSIDE} 5001 </tmp/tx", 60))
-    machine.wait("end of the transfer out", "grep -q /tmp/rx /tmp/rx.sum", 40)
+    theirs = sha256(machine.guest(name, f"sha256sum /tmp/tx; nc {OUTSIDE} 5001 </tmp/tx", 180))
+    machine.wait("end of the transfer out", "grep -q /tmp/rx /tmp/rx.sum", 90)
     if sha256(machine.run("cat /tmp/rx.sum")) != theirs:
         raise Failure("8 MiB from the guest arrived damaged")
     ours = sha256(machine.run("sha256sum /tmp/tx"))
-    machine.guest(name, f"({listen(5002)}) >/tmp/rx.sum 2>&1 & usleep 300000")
+    listen_in_guest(machine, name)
     machine.run(f"(nc {ip} 5002 </tmp/tx) >/dev/null 2>&1 & exit 0")
-    machine.guest(name, "i=0; until grep -q /tmp/rx /tmp/rx.sum || [ $i -gt 400 ]; do usleep 100000; i=$((i+1)); done", 60)
-    if sha256(machine.guest(name, "cat /tmp/rx.sum")) != ours:
+    if received_in_guest(machine, name) != ours:
         raise Failure("8 MiB to the guest arrived damaged")
+
+
+def listen_in_guest(machine, name):
+    machine.guest(name, f"({listen(5002)}) >/tmp/rx.sum 2>&1 & usleep 300000")
+
+
+def received_in_guest(machine, name):
+    """Checksum of the 8 MiB that listen_in_guest waits for."""
+    machine.guest(name, "i=0; until grep -q /tmp/rx /tmp/rx.sum || [ $i -gt 900 ]; do usleep 100000; i=$((i+1)); done", 180)
+    return sha256(machine.guest(name, "cat /tmp/rx.sum"))
+
+
+def tcp_between(machine, sender, receiver, ip):
+    """8 MiB from one Linux guest to another, compared by sha256."""
+    machine.guest(sender, "dd if=/dev/urandom of=/tmp/tx bs=1M count=8 2>/dev/null")
+    listen_in_guest(machine, receiver)
+    theirs = sha256(machine.guest(sender, f"sha256sum /tmp/tx; (nc {ip} 5002 </tmp/tx) >/dev/null 2>&1 &"))
+    if received_in_guest(machine, receiver) != theirs:
+        raise Failure(f"8 MiB from {sender} to {receiver} arrived damaged")

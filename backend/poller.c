@@ -546,3 +546,8 @@ void poller_stats(struct poller *p, struct poller_stats *out)
 	*out = p->stats;
 	out->spin_us = p->spin / p->tsc_per_us;
 }
+
+bool poller_asleep(const struct poller *p)
+{
+	return __atomic_load_n(&p->asleep, __ATOMIC_RELAXED);
+}

@@ -91,5 +91,7 @@ struct poller_stats {
 	uint64_t rounds, sleeps, events, spin_us;
 };
 void poller_stats(struct poller *p, struct poller_stats *out);
+/* Is it asleep now? From any thread. */
+bool poller_asleep(const struct poller *p);
 
 #endif

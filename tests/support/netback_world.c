@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A whole back end in a test: see netback_world.h. */
 #include "netback_world.h"
+#include <pthread.h>
 #include <rte_cycles.h>
 #include <rte_eal.h>
 #include <rte_ether.h>
@@ -11,10 +12,14 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #define MBUFS 4095u
 
+unsigned world_lcores;
+
+static pthread_t thread[BRIDGE_LCORES];
 static struct rte_mempool *pool; /* one for all worlds of the process */
 
 void world_start_eal(void)
@@ -33,19 +38,57 @@ static void flush(void *ctx)
 	bridge_flush(ctx);
 }
 
+/* An lcore's thread: DPDK gives it an id, and it runs the poller of that. */
+static void *lcore_main(void *nb)
+{
+	unsigned id;
+
+	if (rte_thread_register())
+		return NULL;
+	id = rte_lcore_id();
+	if (id < ((struct netback *)nb)->nr_lcores)
+		poller_run(((struct netback *)nb)->lcore[id].poller);
+	rte_thread_unregister();
+	return nb;
+}
+
+static void start_lcores(struct world *w)
+{
+	for (unsigned i = 1; i < w->nb.nr_lcores; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, lcore_main, &w->nb), 0);
+}
+
+static void stop_lcores(struct world *w)
+{
+	void *ran;
+
+	for (unsigned i = 1; i < w->nb.nr_lcores; i++)
+		poller_stop(w->nb.lcore[i].poller);
+	for (unsigned i = 1; i < w->nb.nr_lcores; i++) {
+		pthread_join(thread[i], &ran);
+		assert_non_null(ran);
+	}
+}
+
 void world_start_backend(struct world *w)
 {
-	w->nb = (struct netback){.hv = w->hv, .pool = pool};
+	w->nb = (struct netback){.hv = w->hv, .pool = pool, .nr_lcores = world_lcores};
 	w->nb.bridge = bridge_create("test", 300);
 	assert_non_null(w->nb.bridge);
 	assert_int_equal(poller_create(w->hv, flush, w->nb.bridge, &w->nb.poller), 0);
+	for (unsigned i = 1; i < world_lcores; i++)
+		assert_int_equal(poller_create_beside(w->nb.poller, &w->nb.lcore[i].poller), 0);
 	assert_int_equal(netback_init(&w->nb), 0);
+	start_lcores(w);
 	assert_int_equal(devices_create(w->hv, w->nb.poller, &netback_class, &w->nb, &w->devices), 0);
 }
 
 void world_stop_backend(struct world *w)
 {
+	stop_lcores(w);
 	devices_destroy(w->devices);
+	for (unsigned i = 1; i < w->nb.nr_lcores; i++)
+		poller_destroy(w->nb.lcore[i].poller);
 	poller_destroy(w->nb.poller);
 	netback_fini(&w->nb);
 	bridge_destroy(w->nb.bridge);
@@ -95,13 +138,34 @@ static bool ctrl_busy(struct world *w)
 	return false;
 }
 
+/* Are all other lcores asleep? */
+static bool lcores_idle(struct world *w)
+{
+	for (unsigned i = 1; i < w->nb.nr_lcores; i++)
+		if (!poller_asleep(w->nb.lcore[i].poller))
+			return false;
+	return true;
+}
+
+/* They were woken but may not have run yet: idle several times in a row, with time for them in between. */
+static void lcores_settle(struct world *w)
+{
+	for (unsigned i = 0, idle = 0; w->nb.nr_lcores > 1 && i < 1000 && idle < 3; i++) {
+		usleep(2000);
+		idle = lcores_idle(w) ? idle + 1 : 0;
+		world_run_ms(w, 1);
+	}
+}
+
 /* The poller looks at the store every millisecond; a handshake takes a few looks. */
 void world_settle(struct world *w)
 {
 	for (unsigned i = 0; i < 5; i++)
 		world_run_ms(w, 1); /* one by one: each has its look, however long this thread was not on its core */
+	lcores_settle(w);
 	for (unsigned i = 0; i < 2000 && ctrl_busy(w); i++)
 		world_run_ms(w, 1);
+	lcores_settle(w);
 }
 
 void world_add_guest(struct world *w, struct fake_guest *g, domid_t domid)

@@ -15,6 +15,9 @@ struct world {
 	unsigned pool_free; /* mbufs in the pool when nothing is under way */
 };
 
+/* How many lcores a back end has, each but the first in a thread of its own; 0 is 1. Set before world_create. */
+extern unsigned world_lcores;
+
 /* Starts DPDK, once per process; world_create does it too. */
 void world_start_eal(void);
 void world_create(struct world *w);

@@ -21,8 +21,10 @@
 struct blk_options {
 	const char *run_dir, *target, *rw;
 	unsigned size, depth;
+	unsigned writes; /* of 100 ios */
+	unsigned mix;    /* what --writes said; above 100: nothing */
 	double seconds;
-	bool json, write, random;
+	bool json, random;
 	int cpu;
 };
 
@@ -44,6 +46,7 @@ static const struct argp_option option_table[] = {
 	{ "run-dir", 'r', "DIR", 0, "Where sluiced's sockets are (default $SLUICE_RUN_DIR, else /run/sluice)", 0 },
 	{ "target", 'f', "TARGET", 0, "The disk: a path, memory:SIZE, null:SIZE or an NBD URI (default null:1G). Writes destroy what is on it", 0 },
 	{ "rw", 'w', "read|write|randread|randwrite", 0, "What (default randread)", 0 },
+	{ "writes", 'W', "N", 0, "So many of 100 ios are writes, the others reads, in a random order (default: as --rw says)", 0 },
 	{ "size", 's', "N", 0, "Bytes of an io, up to 1M (default 4k)", 0 },
 	{ "depth", 'd', "N", 0, "Ios under way, up to 256 (default 32)", 0 },
 	{ "seconds", 't', "S", 0, "How long (default 3)", 0 },
@@ -58,8 +61,8 @@ static void parse_rw(struct blk_options *o, const char *arg, struct argp_state *
 
 	o->rw = arg;
 	o->random = what != arg;
-	o->write = !strcmp(what, "write");
-	if (!o->write && strcmp(what, "read") != 0)
+	o->writes = strcmp(what, "write") ? 0 : 100;
+	if (!o->writes && strcmp(what, "read") != 0)
 		argp_failure(state, 2, 0, "--rw %s: it is read, write, randread or randwrite", arg);
 }
 
@@ -76,6 +79,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'w':
 		parse_rw(o, arg, state);
+		return 0;
+	case 'W':
+		o->mix = parse_number("writes", arg, 0, 100);
+		return 0;
+	case ARGP_KEY_END:
+		o->writes = o->mix <= 100 ? o->mix : o->writes;
 		return 0;
 	case 's':
 		o->size = parse_size("size", arg, BLKFRONT_SECTOR, BLKFRONT_IO_MAX);
@@ -150,22 +159,32 @@ static void down(struct blk_run *run)
 
 /* ---- the loop ---- */
 
+/* xorshift64 */
+static uint64_t noise(struct blk_run *run)
+{
+	run->state ^= run->state << 13;
+	run->state ^= run->state >> 7;
+	run->state ^= run->state << 17;
+	return run->state;
+}
+
+static bool writes(struct blk_run *run)
+{
+	unsigned part = run->o->writes;
+
+	return part == 100 || (part && noise(run) >> 32 < ((uint64_t)part << 32) / 100);
+}
+
 static uint64_t place(struct blk_run *run)
 {
-	uint64_t n = run->at++;
+	uint64_t n = run->o->random ? noise(run) : run->at++;
 
-	if (run->o->random) { /* xorshift64 */
-		run->state ^= run->state << 13;
-		run->state ^= run->state >> 7;
-		run->state ^= run->state << 17;
-		n = run->state;
-	}
 	return n % run->places * (run->o->size / BLKFRONT_SECTOR);
 }
 
 static void submit(struct blk_run *run, struct blkfront_io *io)
 {
-	io->op = run->o->write ? BLKFRONT_WRITE : BLKFRONT_READ;
+	io->op = writes(run) ? BLKFRONT_WRITE : BLKFRONT_READ;
 	io->sector = place(run);
 	io->len = run->o->size;
 	run->began[io - run->ios] = __rdtsc();
@@ -178,7 +197,7 @@ static int start(struct blk_run *run)
 	unsigned size = run->o->size;
 
 	run->places = info->sectors / (size / BLKFRONT_SECTOR);
-	if (size % info->sector_size || !run->places || (run->o->write && info->readonly)) {
+	if (size % info->sector_size || !run->places || (run->o->writes && info->readonly)) {
 		fprintf(stderr, "sluice-perf: error: the disk has %lu sectors, written and read in multiples of %u B%s; give another --size or --target\n", info->sectors,
 			info->sector_size, info->readonly ? ", and is read-only" : "");
 		return -EINVAL;
@@ -242,7 +261,7 @@ static void report(struct blk_run *run)
 	struct rate r = sampler_rate(&run->s);
 
 	if (o->json) {
-		printf("{\"tool\": \"blk\", \"target\": \"%s\", \"rw\": \"%s\", \"size\": %u, \"depth\": %u, \"seconds\": %.0f, ", o->target, o->rw, o->size, o->depth,
+		printf("{\"tool\": \"blk\", \"target\": \"%s\", \"rw\": \"%s\", \"writes\": %u, \"size\": %u, \"depth\": %u, \"seconds\": %.0f, ", o->target, o->rw, o->writes, o->size, o->depth,
 		       o->seconds);
 		printf("\"unit\": \"IOPS\", \"p50\": %.0f, \"p90\": %.0f, \"mean\": %.0f, \"mb_s_p50\": %.1f, \"latency\": {", r.p50, r.p90, r.mean, r.p50 * o->size / 1e6);
 		print_latency_json(&run->latency, run->s.tsc_per_ns);
@@ -250,7 +269,7 @@ static void report(struct blk_run *run)
 		       info->persistent ? "true" : "false", info->ring_slots);
 		return;
 	}
-	printf("%s, %u B, depth %u, %s\n  IOPS: p50 %.0f  p90 %.0f  mean %.0f   MB/s: p50 %.1f\n", o->rw, o->size, o->depth, o->target, r.p50, r.p90, r.mean,
+	printf("%s, %u %% writes, %u B, depth %u, %s\n  IOPS: p50 %.0f  p90 %.0f  mean %.0f   MB/s: p50 %.1f\n", o->rw, o->writes, o->size, o->depth, o->target, r.p50, r.p90, r.mean,
 	       r.p50 * o->size / 1e6);
 	print_latency(&run->latency, run->s.tsc_per_ns);
 	printf("  %u of %u windows clean, %s grants, %u ring slots\n", r.clean, r.windows, info->persistent ? "persistent" : "one-time", info->ring_slots);
@@ -259,7 +278,7 @@ static void report(struct blk_run *run)
 int blk_main(int argc, char **argv)
 {
 	static const struct argp argp = { option_table, parse_option, NULL, "sluice-perf blk -- a disk of a hosted domain", NULL, NULL, NULL };
-	struct blk_options o = { .target = "null:1G", .rw = "randread", .random = true, .size = 4096, .depth = 32, .seconds = 3, .cpu = -1 };
+	struct blk_options o = { .target = "null:1G", .rw = "randread", .random = true, .size = 4096, .depth = 32, .mix = UINT32_MAX, .seconds = 3, .cpu = -1 };
 	static struct blk_run run;
 	int rc;
 

@@ -111,6 +111,15 @@ def disks(host):
     path = os.path.join(host.scratch, "disk.img")
     with open(path, "wb") as file:
         file.write(b"\xee" * (1 << 20))
+    blocks = b"".join(bytes([number]) * 4096 for number in range(256))
+    with open(path, "wb") as file:
+        file.write(blocks)
+    for share in (0, 30):  # with writes, what was read in one place is written to another
+        told = perf(host, "blk", "--target", path, "--writes", str(share))
+        with open(path, "rb") as file:
+            check(told["writes"] == share and (file.read() != blocks) == (share > 0), f"--writes {share}: {told}")
+    with open(path, "wb") as file:
+        file.write(b"\xee" * (1 << 20))
     perf(host, "blk", "--target", path, "--rw", "write")
     with open(path, "rb") as file:
         check(b"\xee" not in file.read(), "blk --rw write left parts of the file as they were")

@@ -320,15 +320,6 @@ static bool next_step(struct blkback_request *req)
 
 /* ---- from the rings ---- */
 
-static void read_slot(struct blkback_queue *q, uint8_t slot[BLK_SLOT_SIZE_64])
-{
-	if (q->vbd->layout == BLK_X86_32)
-		back_ring_read(&q->ring, 0, slot, BLK_SLOT_SIZE_32);
-	else
-		back_ring_read(&q->ring, 0, slot, BLK_SLOT_SIZE_64);
-	back_ring_consume(&q->ring, 1);
-}
-
 static void start_later(struct blkback_burst *b, struct blkback_request *req)
 {
 	b->nr_segs += req->r.nr_segs;
@@ -421,7 +412,8 @@ static unsigned take_burst(struct blkback_queue *q)
 	for (; pending > 0 && n < BLKBACK_BURST && may_take(q); pending--, n++) {
 		struct blkback_request *req = request_get(q);
 
-		read_slot(q, slot);
+		blk_slot_read(&q->ring, vbd->layout, slot);
+		back_ring_consume(&q->ring, 1);
 		sort_request(req, blk_request_parse(slot, vbd->layout, &vbd->limits, &req->r));
 	}
 	if (vbd->bb->burst->copies.n > 0)

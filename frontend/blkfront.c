@@ -8,9 +8,12 @@
 #include <string.h>
 
 #define PAGE_SECTORS (SLUICE_PAGE_SIZE / BLKFRONT_SECTOR)
+#define HEAD offsetof(struct blkif_request, seg[1]) /* of a request */
 
 _Static_assert(BLKFRONT_IO_PAGES <= SLUICE_PAGE_SIZE / sizeof(struct blkif_request_segment), "the list of an indirect request is one page");
 _Static_assert(BLKFRONT_RING_PAGES * SLUICE_PAGE_SIZE < 2 * BLKFRONT_SLOTS * sizeof(union blkif_sring_entry), "as many ids as slots");
+_Static_assert(HEAD >= offsetof(struct blkif_request_indirect, indirect_grefs[1]), "the one list's reference");
+_Static_assert(HEAD >= offsetof(struct blkif_request_discard, nr_sectors) + sizeof(uint64_t), "the whole of a discard");
 _Static_assert(sizeof(struct blkif_request_segment) == 8, "xen/io/blkif.h");
 
 /* The vbd is given up: the next blkfront_step closes it. */
@@ -108,6 +111,7 @@ void blkfront_fail_all(struct blkfront *bf, int error)
 
 /* ---- requests ---- */
 
+/* Of a request with one segment only the part that says something: the back end need not read the rest, and then its cache line stays where it is. */
 static void put(struct blkfront *bf, unsigned id, struct blkfront_io *io, const void *req, uint8_t op, uint8_t indirect_op)
 {
 	struct blkfront_queue *q = &bf->queue;
@@ -118,7 +122,10 @@ static void put(struct blkfront *bf, unsigned id, struct blkfront_io *io, const 
 	q->shadow[id].indirect_op = indirect_op;
 	io->unanswered++;
 	bf->stats.requests++;
-	front_ring_put(&q->ring, req, sizeof(struct blkif_request));
+	if (((const struct blkif_request *)req)->nr_segments > 1)
+		front_ring_put(&q->ring, req, sizeof(struct blkif_request));
+	else
+		front_ring_put(&q->ring, req, HEAD);
 }
 
 /* Into zeroed memory: its padding goes to the peer, too. */

@@ -14,6 +14,7 @@
 #ifndef RINGS_BLK_SEGMENTS_H
 #define RINGS_BLK_SEGMENTS_H
 
+#include <rings/back_ring.h>
 #include <sluice/abi.h>
 
 #define BLK_SECTOR_SHIFT 9
@@ -26,6 +27,7 @@ enum blk_layout { BLK_X86_64, BLK_X86_32 };
 
 #define BLK_SLOT_SIZE_64 112u
 #define BLK_SLOT_SIZE_32 108u
+#define BLK_SLOT_HEAD 32u /* all of a request with at most one segment, in both layouts */
 #define BLK_RSP_SIZE_64 16u
 #define BLK_RSP_SIZE_32 12u
 
@@ -35,6 +37,23 @@ bool blk_layout_of(const char *protocol, enum blk_layout *out);
 static inline size_t blk_slot_size(enum blk_layout layout)
 {
 	return layout == BLK_X86_32 ? BLK_SLOT_SIZE_32 : BLK_SLOT_SIZE_64;
+}
+
+/*
+ * Private copy of the next request that was not consumed: each byte once, and only those that the request has, the others are zero. The segments after the first
+ * lie in a cache line of their own, which otherwise travels from the front end's core and back for nothing.
+ */
+static inline void blk_slot_read(const struct back_ring *r, enum blk_layout layout, uint8_t slot[BLK_SLOT_SIZE_64])
+{
+	const volatile uint8_t *rest = (const volatile uint8_t *)back_ring_slot(r, 0) + BLK_SLOT_HEAD;
+
+	back_ring_read(r, 0, slot, BLK_SLOT_HEAD);
+	if (slot[1] <= 1) /* nr_segments; DISCARD's flag and INDIRECT's operation are 0 or 1 */
+		__builtin_memset(slot + BLK_SLOT_HEAD, 0, BLK_SLOT_SIZE_64 - BLK_SLOT_HEAD);
+	else if (layout == BLK_X86_32)
+		shm_copy_in(slot + BLK_SLOT_HEAD, rest, BLK_SLOT_SIZE_32 - BLK_SLOT_HEAD);
+	else
+		shm_copy_in(slot + BLK_SLOT_HEAD, rest, BLK_SLOT_SIZE_64 - BLK_SLOT_HEAD);
 }
 
 /* One piece of a granted page; as it lies in the slot and in indirect pages, in every layout. */

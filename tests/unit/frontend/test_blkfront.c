@@ -235,6 +235,28 @@ static void test_more_requests_than_slots(void **state)
 		assert_int_equal(done[i]->result, 0);
 }
 
+/* The second cache line of a slot is not written for a request that has nothing there. */
+static void test_one_segment_writes_its_part_of_the_slot(void **state)
+{
+	static uint8_t bytes[2][8192];
+	volatile uint8_t *slot;
+
+	(void)state;
+	connect_now();
+	slot = back_ring_slot(&back.ring, 0);
+	memset((uint8_t *)(uintptr_t)slot, 0xa5, 2 * sizeof(union blkif_sring_entry));
+	submit(&io[0], BLKFRONT_WRITE, 0, bytes[0], 4096);
+	submit(&io[1], BLKFRONT_WRITE, 8, bytes[1], 8192);
+	blkfront_kick(bf);
+	assert_int_equal(slot[1], 1);
+	assert_int_equal(slot[offsetof(struct blkif_request, seg[1]) - 1], 0);
+	assert_int_equal(slot[offsetof(struct blkif_request, seg[1])], 0xa5);
+	slot += sizeof(union blkif_sring_entry);
+	assert_int_equal(slot[1], 2);
+	assert_int_equal(slot[sizeof(struct blkif_request) - 1], 0);
+	assert_int_equal(run(2), 2);
+}
+
 /* More bytes than the pool has: the rest waits. */
 static void test_more_bytes_than_pages(void **state)
 {
@@ -582,6 +604,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_with_few_indirect, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_an_io_larger_than_the_room, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_more_requests_than_slots, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_one_segment_writes_its_part_of_the_slot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_more_bytes_than_pages, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pages_in_place, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pages_run_out_and_return, setup, teardown),

@@ -189,16 +189,30 @@ static void test_blk_slots(void **state)
 		page[SLUICE_RING_HEADER] = BLKIF_OP_WRITE;
 		page[SLUICE_RING_HEADER + 1] = 11;
 		watch(SLUICE_RING_HEADER);
-		if (l == BLK_X86_64)
-			back_ring_read(&r, 0, slot, BLK_SLOT_SIZE_64);
-		else
-			back_ring_read(&r, 0, slot, BLK_SLOT_SIZE_32);
+		blk_slot_read(&r, l, slot);
 		blk_request_parse(slot, l, &limits, &req);
 		unwatch();
 		assert_int_equal(req.op, BLKIF_OP_WRITE); /* page[64] is another by now */
 		assert_int_equal(most_hits(), 1);
 		assert_int_equal(accesses(0, SLUICE_PAGE_SIZE), 14); /* 112 bytes, and 104 + 4 */
 	}
+}
+
+/* One segment: the slot's second cache line stays where it is. */
+static void test_blk_slot_of_one_segment(void **state)
+{
+	uint8_t slot[BLK_SLOT_SIZE_64];
+	struct back_ring r;
+
+	(void)state;
+	memset(page, 0, SLUICE_PAGE_SIZE);
+	assert_int_equal(back_ring_attach(&r, page, 1, BLK_SLOT_SIZE_64), 0);
+	page[SLUICE_RING_HEADER + 1] = 1;
+	watch(SLUICE_RING_HEADER);
+	blk_slot_read(&r, BLK_X86_64, slot);
+	unwatch();
+	assert_int_equal(most_hits(), 1);
+	assert_int_equal(accesses(0, SLUICE_PAGE_SIZE), 4);
 }
 
 static void test_front_ring(void **state)
@@ -263,6 +277,7 @@ int main(void)
 		cmocka_unit_test(test_back_ring_and_parser),
 		cmocka_unit_test(test_slot_that_changes_under_our_hands),
 		cmocka_unit_test(test_blk_slots),
+		cmocka_unit_test(test_blk_slot_of_one_segment),
 		cmocka_unit_test(test_front_ring),
 		cmocka_unit_test(test_xenstore_ring),
 	};

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The scenarios of the Xen rig, each a function of a booted machine that returns one line to tell, or raises Failure. Used by rig.py."""
+from .bad_input import bad_input
 from .blk import a_blk, c_blk, d_blk
 from .contract import contract
 from .life import e_life
-from .nic import b_nic
 from .net import a_jumbo, a_net, c_net, d_net
+from .nic import b_nic
 
-ALL = [a_net, a_jumbo, a_blk, d_net, d_blk, c_net, c_blk, b_nic, contract, e_life]
+ALL = [a_net, a_jumbo, a_blk, d_net, d_blk, c_net, c_blk, b_nic, contract, e_life, bad_input]

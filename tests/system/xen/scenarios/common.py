@@ -40,9 +40,9 @@ def create(machine, name, kernel, vifs=(), extra="", memory=128, ramdisk=None, d
     machine.run(f"xl create /guest/{name}.cfg", 120)
 
 
-def boot_linux(machine, name, vifs=(), disks=(), vcpus=1):
+def boot_linux(machine, name, vifs=(), disks=(), vcpus=1, memory=192, ramdisk="/guest/initrd"):
     """A Debian Linux with its own front ends, ready for commands (machine.guest)."""
-    create(machine, name, "/guest/vmlinuz", vifs, "console=hvc0 loglevel=4", 192, "/guest/initrd", disks, vcpus)
+    create(machine, name, "/guest/vmlinuz", vifs, "console=hvc0 loglevel=4", memory, ramdisk, disks, vcpus)
     machine.run(f"guest {name} 150 ready", 160)
 
 

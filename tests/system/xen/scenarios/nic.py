@@ -10,7 +10,7 @@ from machine import Failure
 from .common import OUTSIDE, create_linux, ping_from_guest, scenario, sha256, start_backend_on
 
 NIC = "0000:00:05.0"
-USER_NETWORK = ("-netdev", f"user,id=outside,net=10.9.0.0/24,host={OUTSIDE}", "-device", "e1000,netdev=outside,addr=5")
+USER_NETWORK = ("-netdev", f"user,id=outside,net=10.9.0.0/24,host={OUTSIDE},dns=10.9.0.250", "-device", "e1000,netdev=outside,addr=5")
 MIB = 4
 
 

@@ -3,6 +3,7 @@
 #include "eal.h"
 #include "log.h"
 #include "store.h"
+#include <bridge/lent.h>
 #include <errno.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
@@ -173,8 +174,8 @@ int eal_start(const struct eal_cores *cores, char *const *uplinks, unsigned nr_u
 /* A pool whose buffers no device is told of: nobody asks Linux for the address of each page, which takes long, and buffers may cross pages. */
 static struct rte_mempool *pool_without_addresses(void)
 {
-	struct rte_pktmbuf_pool_private priv = {.mbuf_data_room_size = RTE_MBUF_DEFAULT_BUF_SIZE};
-	struct rte_mempool *pool = rte_mempool_create_empty("sluice", EAL_MBUFS, sizeof(struct rte_mbuf) + RTE_MBUF_DEFAULT_BUF_SIZE, CACHE_MBUFS, sizeof(priv),
+	struct rte_pktmbuf_pool_private priv = {.mbuf_data_room_size = RTE_MBUF_DEFAULT_BUF_SIZE, .mbuf_priv_size = LENT_PRIVATE};
+	struct rte_mempool *pool = rte_mempool_create_empty("sluice", EAL_MBUFS, sizeof(struct rte_mbuf) + LENT_PRIVATE + RTE_MBUF_DEFAULT_BUF_SIZE, CACHE_MBUFS, sizeof(priv),
 							    SOCKET_ID_ANY, RTE_MEMPOOL_F_NO_IOVA_CONTIG);
 
 	if (!pool)
@@ -192,7 +193,7 @@ struct rte_mempool *eal_pool_create(void)
 {
 	struct rte_mempool *pool =
 		eal_dma_wanted() ? pool_without_addresses()
-				 : rte_pktmbuf_pool_create("sluice", EAL_MBUFS, CACHE_MBUFS, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+				 : rte_pktmbuf_pool_create("sluice", EAL_MBUFS, CACHE_MBUFS, LENT_PRIVATE, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 
 	if (!pool)
 		backend_error("no memory for %u packet buffers: %s; give DPDK more", EAL_MBUFS, rte_strerror(rte_errno));

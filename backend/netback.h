@@ -12,10 +12,10 @@
 #include "device.h"
 #include "grants.h"
 #include "headers.h"
-#include "lent.h"
 #include "poller.h"
 #include "static_grants.h"
 #include <bridge/bridge.h>
+#include <bridge/lent.h>
 #include <bridge/offload.h>
 #include <rings/back_ring.h>
 #include <rings/net_flow.h>
@@ -64,7 +64,6 @@ struct netback_lcore {
 	bool crowded;       /* in this burst a guest had no room for everything, and may well have soon */
 	struct netback_tx_burst *tx;
 	struct netback_rx_burst *rx;
-	struct rte_mbuf_ext_shared_info lenders;
 } __rte_cache_aligned;
 
 /*

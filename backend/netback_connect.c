@@ -448,7 +448,6 @@ const struct device_class netback_class = {
 
 static int lcore_init(struct netback_lcore *l)
 {
-	lent_init(&l->lenders);
 	l->nr_queues = 0;
 	l->tx = calloc(1, sizeof(*l->tx));
 	l->rx = calloc(1, sizeof(*l->rx));
@@ -457,9 +456,11 @@ static int lcore_init(struct netback_lcore *l)
 
 int netback_init(struct netback *nb)
 {
-	int rc = 0;
+	int rc = lent_init();
 
-	if (rte_pktmbuf_data_room_size(nb->pool) < RTE_MBUF_DEFAULT_BUF_SIZE)
+	if (rc)
+		return rc;
+	if (rte_pktmbuf_data_room_size(nb->pool) < RTE_MBUF_DEFAULT_BUF_SIZE || rte_pktmbuf_priv_size(nb->pool) < LENT_PRIVATE)
 		return -EINVAL;
 	nb->waiting_segs = 0;
 	nb->waiting_max = nb->pool->size / 2;

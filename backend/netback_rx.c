@@ -77,7 +77,6 @@ static void take_requests(struct netback_queue *q, struct net_packet *p, uint32_
 		const struct netif_rx_request *req = rx_first_request(q);
 
 		q->ahead_head++;
-
 		if (i == 1 && p->gso_type != XEN_NETIF_GSO_TYPE_NONE)
 			continue; /* becomes the extra-info slot; its page is not used */
 		p->frags[frag] = (struct net_frag){.gref = req->gref, .offset = at, .id = req->id};
@@ -120,16 +119,18 @@ static void copy_run(struct netback_queue *q, struct netback_rx_burst *b, struct
 }
 
 /* All bytes of the packet: its headers from `headers` when they had to be changed, the rest from where it lies. */
-static void copy_packet(struct netback_queue *q, struct netback_rx_burst *b, struct cursor *c, const struct rte_mbuf *m,
+static void copy_packet(struct netback_queue *q, struct netback_rx_burst *b, struct cursor *c, struct rte_mbuf *m,
 			const uint8_t *headers, uint32_t header_len)
 {
 	copy_run(q, b, c, headers, header_len);
-	for (; m; m = m->next) {
-		uint32_t skip = RTE_MIN(header_len, (uint32_t)m->data_len);
+	for (const struct rte_mbuf *s = m; s; s = s->next) {
+		uint32_t skip = RTE_MIN(header_len, (uint32_t)s->data_len);
 
 		header_len -= skip;
-		copy_run(q, b, c, rte_pktmbuf_mtod_offset(m, const uint8_t *, skip), m->data_len - skip);
+		copy_run(q, b, c, rte_pktmbuf_mtod_offset(s, const uint8_t *, skip), s->data_len - skip);
 	}
+	for (uint32_t i = 0; lent_is(m) && i < lent_of(m)->nr; i++)
+		copy_run(q, b, c, lent_of(m)->piece[i].bytes, lent_of(m)->piece[i].len);
 }
 
 static void put_packet(struct netback_queue *q, struct netback_rx_burst *b, struct rte_mbuf *m)
@@ -162,20 +163,59 @@ static unsigned ops_needed(const struct rte_mbuf *m)
 	return m->nb_segs + slots_needed(m) + 1;
 }
 
-static int gather(struct netback_queue *q, struct netback_rx_burst *b)
+unsigned netback_rx_abilities(const struct netback_vif *vif, const struct rte_mbuf *m)
+{
+	bool v6 = m->ol_flags & RTE_MBUF_F_TX_IPV6;
+
+	if (!(v6 ? vif->csum6 : vif->csum4))
+		return 0;
+	return OFFLOAD_CSUM | (vif->gso4 ? OFFLOAD_TSO4 : 0) | (vif->gso6 ? OFFLOAD_TSO6 : 0);
+}
+
+/* A packet that is to be cut has its size checked when it is. */
+static bool fits(const struct netback_vif *vif, const struct rte_mbuf *m)
+{
+	uint32_t most = vif->sg ? NET_PACKET_MAX : SLUICE_PAGE_SIZE;
+
+	if (m->pkt_len < NET_ETH_HLEN || m->pkt_len > most || ops_needed(m) > COPY_BATCH_OPS)
+		return false;
+	if (wants_cut(m))
+		return (unsigned)m->l2_len + m->l3_len + m->l4_len <= HEADERS_MAX;
+	return m->pkt_len <= vif->mtu + NET_ETH_HLEN + 8; /* two VLAN tags */
+}
+
+/* Can it go out as it is? */
+static bool fits_now(const struct netback_queue *q, const struct rte_mbuf *m)
+{
+	return fits(q->vif, m) && !offload_needed(m, netback_rx_abilities(q->vif, m));
+}
+
+/* Are the pages of the next requests static grants? What is lent is moved from page to page, by nobody but us. */
+static bool next_are_static(const struct netback_queue *q, unsigned slots)
+{
+	for (unsigned i = 0; i < slots; i++)
+		if (!static_grants_write(&q->grants, q->ahead[(q->ahead_head + i) % NETBACK_RX_AHEAD].gref))
+			return false;
+	return true;
+}
+
+/* Packets from the first on, while there are requests for them. How many, or -EPROTO. */
+static int gather(struct netback_queue *q, struct netback_rx_burst *b, struct rte_mbuf **pkts, unsigned n)
 {
 	int rc = rx_look_ahead(q);
 
-	while (rc >= 0 && waiting(q) > 0 && b->nr < NETBACK_BURST) {
-		struct rte_mbuf *m = first_waiting(q);
+	while (rc >= 0 && b->nr < RTE_MIN(n, NETBACK_BURST)) {
+		struct rte_mbuf *m = pkts[b->nr];
+		unsigned slots = slots_needed(m);
 
-		if (slots_needed(m) > rx_requests(q))
+		if (slots > rx_requests(q))
 			rc = rx_look_ahead(q);
-		if (rc < 0 || slots_needed(m) > rx_requests(q) || ops_needed(m) > copy_batch_room(&b->copies))
+		if (rc < 0 || slots > rx_requests(q) || ops_needed(m) > copy_batch_room(&b->copies) || !fits_now(q, m) ||
+		    (lent_is(m) && !next_are_static(q, slots)))
 			break;
-		put_packet(q, b, dequeue(q));
+		put_packet(q, b, m);
 	}
-	return rc;
+	return rc < 0 ? rc : (int)b->nr;
 }
 
 /* A fragment that could not be copied says so in its own slot; the flags that chain the packet stay. */
@@ -189,25 +229,13 @@ static void mark_failures(struct netback_queue *q, struct netback_rx_burst *b)
 	}
 }
 
-/* What waits and can go the short way, up to where the array of them ends. */
-static unsigned plain_burst(struct netback_queue *q)
-{
-	struct rte_mbuf **first = &q->waiting[q->wait_head % NETBACK_WAIT_PACKETS];
-	unsigned n = RTE_MIN(waiting(q), NETBACK_WAIT_PACKETS - q->wait_head % NETBACK_WAIT_PACKETS);
-
-	n = netback_rx_plain(q, first, n);
-	for (unsigned i = 0; i < n; i++)
-		dequeue(q);
-	rte_pktmbuf_free_bulk(first, n);
-	return n;
-}
-
-static unsigned long_burst(struct netback_queue *q)
+/* Deliver packets from the first on, of any kind that needs no change. How many; all stay the caller's to free. */
+static unsigned deliver_long(struct netback_queue *q, struct rte_mbuf **pkts, unsigned n)
 {
 	struct netback_rx_burst *b = netback_lcore(q->vif->nb)->rx;
 
 	b->nr = b->nr_slots = b->copies.n = 0;
-	if (gather(q, b) < 0) {
+	if (gather(q, b, pkts, n) < 0) {
 		netback_queue_broken(q, "the guest's rx index is out of range");
 		return 0;
 	}
@@ -220,8 +248,33 @@ static unsigned long_burst(struct netback_queue *q)
 	if (back_ring_push(&q->rx))
 		poller_notify(q->lcore->poller, q->rx_port);
 	q->stats.rx_packets += b->nr;
-	rte_pktmbuf_free_bulk(b->packet, b->nr);
 	return b->nr;
+}
+
+/* The same in turns of the short way and the long one. */
+static unsigned deliver_now(struct netback_queue *q, struct rte_mbuf **pkts, unsigned n)
+{
+	unsigned done = 0, k;
+
+	do {
+		k = netback_rx_plain(q, pkts + done, n - done);
+		if (k < n - done)
+			k += deliver_long(q, pkts + done + k, n - done - k);
+		done += k;
+	} while (q->live && k > 0 && done < n);
+	return done;
+}
+
+/* What waits, up to where the array of them ends. */
+static unsigned deliver_waiting(struct netback_queue *q)
+{
+	unsigned at = q->wait_head % NETBACK_WAIT_PACKETS;
+	unsigned n = deliver_now(q, &q->waiting[at], RTE_MIN(waiting(q), NETBACK_WAIT_PACKETS - at));
+
+	for (unsigned i = 0; i < n; i++)
+		dequeue(q);
+	rte_pktmbuf_free_bulk(&q->waiting[at], n);
+	return n;
 }
 
 /* Deliver what waits and now fits; how many packets. */
@@ -229,7 +282,7 @@ static unsigned drain(struct netback_queue *q)
 {
 	unsigned done = 0, n;
 
-	while (q->live && waiting(q) > 0 && ((n = plain_burst(q)) > 0 || (n = long_burst(q)) > 0))
+	while (q->live && waiting(q) > 0 && (n = deliver_waiting(q)) > 0)
 		done += n;
 	q->moved |= done > 0;
 	if (waiting(q) == 0 && q->crowded_since) {
@@ -306,27 +359,6 @@ static bool still_stalled(struct netback_queue *q)
 
 /* ---- the bridge's side ---- */
 
-unsigned netback_rx_abilities(const struct netback_vif *vif, const struct rte_mbuf *m)
-{
-	bool v6 = m->ol_flags & RTE_MBUF_F_TX_IPV6;
-
-	if (!(v6 ? vif->csum6 : vif->csum4))
-		return 0;
-	return OFFLOAD_CSUM | (vif->gso4 ? OFFLOAD_TSO4 : 0) | (vif->gso6 ? OFFLOAD_TSO6 : 0);
-}
-
-/* A packet that is to be cut has its size checked when it is. */
-static bool fits(const struct netback_vif *vif, const struct rte_mbuf *m)
-{
-	uint32_t most = vif->sg ? NET_PACKET_MAX : SLUICE_PAGE_SIZE;
-
-	if (m->pkt_len < NET_ETH_HLEN || m->pkt_len > most || ops_needed(m) > COPY_BATCH_OPS)
-		return false;
-	if (wants_cut(m))
-		return (unsigned)m->l2_len + m->l3_len + m->l4_len <= HEADERS_MAX;
-	return m->pkt_len <= vif->mtu + NET_ETH_HLEN + 8; /* two VLAN tags */
-}
-
 /* Takes one packet of the bridge's; how many came of it and wait now. */
 static unsigned accept_packet(struct netback_queue *q, struct rte_mbuf *m)
 {
@@ -392,7 +424,7 @@ static unsigned deliver_locked(struct netback_queue *q, struct rte_mbuf **pkts, 
 	if (waiting(q) > 0)
 		drain(q);
 	if (waiting(q) == 0) {
-		delivered = netback_rx_plain(q, pkts, n);
+		delivered = deliver_now(q, pkts, n);
 		rte_pktmbuf_free_bulk(pkts, delivered);
 		if (delivered == n)
 			return n;

@@ -18,8 +18,23 @@ static int plain_flags(const struct netback_vif *vif, const struct rte_mbuf *m, 
 	return (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD ? (int)NETRXF_data_validated : 0;
 }
 
+static void copy_all(uint8_t *to, struct rte_mbuf *m)
+{
+	const struct lent *l = lent_of(m);
+
+	if (lent_is(m)) {
+		shm_copy_bulk(to, rte_pktmbuf_mtod(m, const void *), m->data_len);
+		to += m->data_len;
+		for (uint32_t i = 0; i < l->nr; to += l->piece[i++].len)
+			shm_copy_bulk(to, l->piece[i].bytes, l->piece[i].len);
+		return;
+	}
+	for (; m; to += m->data_len, m = m->next)
+		shm_copy_bulk(to, rte_pktmbuf_mtod(m, const void *), m->data_len);
+}
+
 /* Into the page of the next request; false when that is not a static grant: then nothing was taken. */
-static bool put_plain(struct netback_queue *q, const struct rte_mbuf *m, uint16_t flags)
+static bool put_plain(struct netback_queue *q, struct rte_mbuf *m, uint16_t flags)
 {
 	const struct netif_rx_request *req = rx_first_request(q);
 	uint8_t *page = static_grants_write(&q->grants, req->gref);
@@ -29,9 +44,7 @@ static bool put_plain(struct netback_queue *q, const struct rte_mbuf *m, uint16_
 		return false;
 	q->ahead_head++;
 	rsp.offset = rx_place(q, m->pkt_len);
-	page += rsp.offset;
-	for (; m; page += m->data_len, m = m->next)
-		shm_copy_bulk(page, rte_pktmbuf_mtod(m, const void *), m->data_len);
+	copy_all(page + rsp.offset, m);
 	back_ring_put(&q->rx, &rsp, sizeof(rsp));
 	return true;
 }

@@ -74,26 +74,22 @@ static struct rte_mbuf *lend(struct netback_queue *q, const struct net_packet *p
 {
 	bool wishes = p->csum_blank || p->gso_type != XEN_NETIF_GSO_TYPE_NONE;
 	uint16_t left = wishes ? HEADERS_MAX : LENT_HEADER; /* bytes still to be copied */
-	struct rte_mempool *pool = q->vif->nb->pool;
-	struct rte_mbuf *head = rte_pktmbuf_alloc(pool), *last = head;
+	struct rte_mbuf *m = rte_pktmbuf_alloc(q->vif->nb->pool);
 
-	for (unsigned i = 0; last && i < p->nr_frags; i++) {
+	for (unsigned i = 0; m && i < p->nr_frags; i++) {
 		const struct net_frag *f = &p->frags[i];
-		uint8_t *bytes = static_grants_read(&q->grants, f->gref) + f->offset;
+		const uint8_t *bytes = static_grants_read(&q->grants, f->gref) + f->offset;
 		uint16_t n = RTE_MIN(left, f->len);
 
-		shm_copy_bulk(rte_pktmbuf_mtod_offset(head, void *, head->data_len), bytes, n);
-		head->data_len = (uint16_t)(head->data_len + n);
+		shm_copy_bulk(rte_pktmbuf_mtod_offset(m, void *, m->data_len), bytes, n);
+		m->data_len = (uint16_t)(m->data_len + n);
 		left = (uint16_t)(left - n);
 		if (n < f->len)
-			last = lent_append(head, last, pool, &q->lcore->lenders, bytes + n, (uint16_t)(f->len - n));
+			lent_append(m, bytes + n, f->len - n);
 	}
-	if (last) {
-		head->pkt_len = p->size;
-		return head;
-	}
-	rte_pktmbuf_free(head);
-	return NULL;
+	if (m)
+		m->pkt_len = p->size;
+	return m;
 }
 
 /* An mbuf chain of p's size whose bytes come from the fragments, one copy after the other. NULL when the pool is empty. */

@@ -29,26 +29,25 @@ static void copy_head(struct rte_mbuf *m, const uint8_t *bytes, uint16_t n)
 	m->data_len = n;
 }
 
-/* m becomes the packet; false when there is no memory for the lent part. */
-static bool fill(struct netback_queue *q, struct netback_tx_burst *b, struct rte_mbuf *m, const struct netif_tx_request *req, const uint8_t *bytes)
+/* m becomes the packet. */
+static void fill(struct netback_tx_burst *b, struct rte_mbuf *m, const struct netif_tx_request *req, const uint8_t *bytes)
 {
 	m->pkt_len = req->size;
 	if (req->flags & NETTXF_data_validated)
 		m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_GOOD;
 	if (req->size < LENT_LEAST) {
 		copy_head(m, bytes, req->size);
-		return true;
+		return;
 	}
 	copy_head(m, bytes, LENT_HEADER);
+	lent_append(m, bytes + LENT_HEADER, req->size - LENT_HEADER);
 	b->lent = true;
-	return lent_append(m, m, q->vif->nb->pool, &q->lcore->lenders, (uint8_t *)(uintptr_t)bytes + LENT_HEADER,
-			   (uint16_t)(req->size - LENT_HEADER));
 }
 
 unsigned netback_tx_plain(struct netback_queue *q, struct netback_tx_burst *b, struct rte_mbuf **pkts)
 {
 	const net_tx_slot *slot = &q->window[q->window_at];
-	unsigned most = RTE_MIN(q->window_nr, NETBACK_BURST), n = 0, good = 0;
+	unsigned most = RTE_MIN(q->window_nr, NETBACK_BURST), n = 0;
 	const uint8_t *bytes[NETBACK_BURST];
 
 	if (!q->grants.nr)
@@ -58,18 +57,10 @@ unsigned netback_tx_plain(struct netback_queue *q, struct netback_tx_burst *b, s
 	if (n == 0 || rte_pktmbuf_alloc_bulk(q->vif->nb->pool, pkts, n))
 		return 0;
 	for (unsigned i = 0; i < n; i++) {
-		struct rte_mbuf *m = pkts[i];
-		bool ok = fill(q, b, m, &slot[i].req, bytes[i]);
-
-		b->rsp[i] = (struct netif_tx_response){.id = slot[i].req.id, .status = ok ? NETIF_RSP_OKAY : NETIF_RSP_ERROR};
-		if (ok) {
-			pkts[good++] = m;
-		} else {
-			rte_pktmbuf_free(m);
-			q->stats.tx_no_memory++;
-		}
+		fill(b, pkts[i], &slot[i].req, bytes[i]);
+		b->rsp[i] = (struct netif_tx_response){.id = slot[i].req.id, .status = NETIF_RSP_OKAY};
 	}
 	b->nr_rsp = n;
 	netback_tx_window_drop(q, n);
-	return good;
+	return n;
 }

@@ -28,8 +28,8 @@ struct bridge_port_stats {
 
 struct bridge_port {
 	/* Deliver n packets (1..BRIDGE_BURST). Takes every one of them: what cannot be delivered now is freed, never queued without bound.
-	 * Several lcores may call it at once. A packet may be shared with other ports (refcnt > 1): do not write to it. Segments after the first may be external buffers in a guest's page, lent until
-	 * tx returns: whoever keeps such a packet, or looks into them, copies it first. Returns how many were delivered. */
+	 * Several lcores may call it at once. A packet may be shared with other ports (refcnt > 1): do not write to it. It may be lent (lent.h), until tx returns:
+	 * whoever keeps such a packet, or looks beyond its private bytes, makes it its own first. Returns how many were delivered. */
 	unsigned (*tx)(struct bridge_port *port, struct rte_mbuf **pkts, unsigned n);
 	const char *name;
 	/* bridge's own */

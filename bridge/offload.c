@@ -161,6 +161,11 @@ static struct rte_mbuf *replace(struct rte_mbuf *m, struct rte_mempool *pool)
 	return copy;
 }
 
+bool offload_needed(const struct rte_mbuf *pkt, unsigned able)
+{
+	return missing(pkt, able);
+}
+
 unsigned offload_finish(struct rte_mbuf *pkt, unsigned able, struct rte_mempool *pool, struct rte_mbuf **out, unsigned max)
 {
 	struct offload_headers h;

@@ -11,6 +11,9 @@
 
 enum { OFFLOAD_CSUM = 1, OFFLOAD_TSO4 = 2, OFFLOAD_TSO6 = 4 };
 
+/* Does the packet want anything that this port cannot do (an OR of the above)? */
+bool offload_needed(const struct rte_mbuf *pkt, unsigned able);
+
 /* Turn one packet into packets that need none of the abilities missing from `able` (an OR of the above). Takes pkt; gives 1..max packets in out (pkt itself
  * when nothing was to do), 0 when it had to be dropped. A shared packet (refcnt > 1) is copied before it is changed. */
 unsigned offload_finish(struct rte_mbuf *pkt, unsigned able, struct rte_mempool *pool, struct rte_mbuf **out, unsigned max);

@@ -4,6 +4,7 @@
  * bridge's tx call; what the NIC cannot do for them is done in software (offload.c).
  */
 #include "uplink.h"
+#include "lent.h"
 #include "offload.h"
 #include "wake.h"
 #include <errno.h>
@@ -107,14 +108,14 @@ drop:
 	return NULL;
 }
 
-/* External segments are only lent until tx returns (bridge.h), and a driver may keep its packets for long: copy them; likewise what lies where the device cannot reach.
+/* Lent bytes are there until tx returns (lent.h), and a driver may keep its packets for long: copy them; likewise what lies where the device cannot reach.
  * NULL (and freed) without memory. */
 static struct rte_mbuf *own(struct uplink *u, struct rte_mbuf *m)
 {
 	struct rte_mbuf *copy;
 
-	if (u->inner == u->pool && (!m->next || !RTE_MBUF_HAS_EXTBUF(m->next)))
-		return m;
+	if (u->inner == u->pool || lent_is(m))
+		return lent_own(m, u->pool);
 	copy = rte_pktmbuf_copy(m, u->pool, 0, UINT32_MAX);
 	rte_pktmbuf_free(m);
 	return copy;
@@ -126,7 +127,7 @@ static unsigned make_ready(struct uplink *u, struct rte_mbuf *m, struct rte_mbuf
 	const uint64_t wishes = RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_IP_CKSUM;
 	unsigned n, kept = 0;
 
-	if (m->nb_segs == 1 && u->inner == u->pool && !(m->ol_flags & wishes) && m->pkt_len <= u->frame_max) {
+	if (m->nb_segs == 1 && u->inner == u->pool && !(m->ol_flags & (wishes | lent_flag)) && m->pkt_len <= u->frame_max) {
 		v[0] = m;
 		return 1;
 	}

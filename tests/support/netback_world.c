@@ -29,7 +29,7 @@ void world_start_eal(void)
 	if (pool)
 		return;
 	assert_true(rte_eal_init(RTE_DIM(argv), argv) >= 0);
-	pool = rte_pktmbuf_pool_create("test", MBUFS, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	pool = rte_pktmbuf_pool_create("test", MBUFS, 0, LENT_PRIVATE, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	assert_non_null(pool);
 }
 
@@ -121,6 +121,7 @@ void world_run_ms(struct world *w, unsigned ms)
 	do
 		poller_round(w->nb.poller, false);
 	while (rte_rdtsc() < end);
+	poller_round(w->nb.poller, false); /* timers that ended while this thread was not on its core */
 }
 
 #define WORLD_DOMAINS 16u

@@ -340,9 +340,15 @@ static void device_update(struct device *dev)
 static void patience_over(struct poll_timer *timer)
 {
 	struct device *dev = (struct device *)((char *)timer - offsetof(struct device, patience));
+	struct view v = {0};
 
 	if (dev->owner->closing)
 		return;
+	view_read(dev, &v);
+	if (!dev->owner->cls->adopts && v.front == XenbusStateConnected) {
+		tell(dev, "its front end is still connected to the back end before: it is served once it has closed");
+		return;
+	}
 	offer(dev);
 	device_look(dev);
 }

@@ -24,7 +24,8 @@
  *   1. Front Connected, and the class says that its rings can be adopted: adopt. Its keys are still valid, its grants are still given, its event channel is unbound again; we connect with them as they are
  *      and go on behind the last response on the ring. The guest notices nothing, whatever front end it has (Linux's too).
  *   2. When that fails, or own was not Connected: own Closing; wait until the front end is Closed or Initialising, at most 1 s; own InitWait, with
- *      fresh features. What a front end does then: it sees Closing while it is connected, disconnects, writes Closed(6); when it sees InitWait(2) or
+ *      fresh features. One whose rings cannot be adopted and that stays Connected for longer gets no InitWait: it would be taken for one that has made
+ *      new rings, and have requests answered twice. What a front end does then: it sees Closing while it is connected, disconnects, writes Closed(6); when it sees InitWait(2) or
  *      Initialising(1) it writes Initialising(1) and goes through the handshake from its start.
  * A back end that stops in good order writes Closing, waits at most 1 s for the front ends to close, and writes Closed; the next one starts from there with
  * InitWait, once the front end is no longer connected.

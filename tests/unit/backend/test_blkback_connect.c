@@ -435,12 +435,11 @@ static void the_back_end_stops_while_the_disk_works(void **state)
 
 /* ---- a back end that died ---- */
 
-static void not_adopted(void **state)
+/* A back end dies with a write under way, and another starts. */
+static void die_in_a_write(void)
 {
-	struct blk_segment seg;
+	struct blk_segment seg = blk_peer_seg(&p, 0, 0, 7);
 
-	(void)state;
-	seg = blk_peer_seg(&p, 0, 0, 7);
 	blk_peer_add(&p, &disk, "w");
 	disk.hold = true;
 	blk_peer_send(&p, 0, blk_peer_rw(&p, BLKIF_OP_WRITE, 1, 0, &seg, 1));
@@ -450,8 +449,10 @@ static void not_adopted(void **state)
 	disk.hold = false;
 	disk.ops[BLKDEV_WRITE] = 0;
 	blk_world_start(&w);
-	assert_state(XenbusStateClosing);
-	assert_int_equal(disk.ops[BLKDEV_WRITE], 0); /* the old ring was not touched */
+}
+
+static void both_start_over(void)
+{
 	blk_peer_disconnect(&p);
 	blk_peer_state(&p, XenbusStateClosed);
 	assert_state(XenbusStateInitWait);
@@ -464,6 +465,26 @@ static void not_adopted(void **state)
 	blk_world_settle(&w);
 	blk_peer_connect(&neighbour);
 	blk_world_settle(&w);
+}
+
+static void not_adopted(void **state)
+{
+	(void)state;
+	die_in_a_write();
+	assert_state(XenbusStateClosing);
+	assert_int_equal(disk.ops[BLKDEV_WRITE], 0); /* the old ring was not touched */
+	both_start_over();
+}
+
+/* A front end that takes its time (its guest had no pCPU) is still on the ring of the dead back end: it must not be served on that. */
+static void slow_to_close(void **state)
+{
+	(void)state;
+	die_in_a_write();
+	blk_world_run_ms(&w, 1100);
+	assert_state(XenbusStateClosing);
+	assert_int_equal(disk.ops[BLKDEV_WRITE], 0);
+	both_start_over();
 }
 
 /* ---- resize ---- */
@@ -537,7 +558,7 @@ int main(void)
 		TEST(extended_device_number), TEST(bad_keys), TEST(absurd_index_at_connect), TEST(every_call_of_the_hypervisor_fails_once),
 		TEST(missing_disk), TEST(no_params), TEST(odd_sector_size), TEST(refused_once), TEST(removed_while_opening),
 		TEST(closing_waits_for_the_disk), TEST(removed_while_the_disk_works), TEST(the_guest_dies_while_the_disk_works),
-		TEST(the_back_end_stops_while_the_disk_works), TEST(not_adopted), TEST(shrinks_when_poked), TEST(state_is_written_anew),
+		TEST(the_back_end_stops_while_the_disk_works), TEST(not_adopted), TEST(slow_to_close), TEST(shrinks_when_poked), TEST(state_is_written_anew),
 		TEST(seen_without_a_poke),
 	};
 

@@ -97,7 +97,7 @@ static void addresses_are_those_told(void **state)
 	(void)state;
 	assert_int_equal(eal_dma_prepare(&hv), 0);
 	assert_true(eal_dma_wanted());
-	assert_int_equal(eal_start(-1, NULL, 0), 0);
+	assert_int_equal(eal_start(&(struct eal_cores){.nr = 0}, NULL, 0), 0);
 	assert_int_equal(rte_eal_iova_mode(), RTE_IOVA_PA); /* else the PCI bus attaches no NIC without an IOMMU */
 	assert_int_equal(eal_dma_pool_create(&pool), 0);
 	m = calloc(pool->size, sizeof(*m));

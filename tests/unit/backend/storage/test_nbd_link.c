@@ -3,6 +3,7 @@
 #include <backend/storage/nbd_link.h>
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -164,9 +165,15 @@ static void open_tcp(struct nbd_link *l, const char *uri, const char *port)
 static void a_name_is_resolved_once(void **state)
 {
 	char uri[64], again[64], port[8];
+	struct addrinfo *found;
 	struct nbd_link l;
 
 	(void)state;
+	if (getaddrinfo("localhost", NULL, NULL, &found)) {
+		print_message("skipped: this system does not know the name localhost (has it no /etc/hosts?)\n");
+		skip();
+	}
+	freeaddrinfo(found);
 	snprintf(port, sizeof(port), "%u", free_port());
 	snprintf(uri, sizeof(uri), "nbd://localhost:%s/disk", port);
 	snprintf(again, sizeof(again), "nbd://127.0.0.1:%s/disk", port);

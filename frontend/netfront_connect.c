@@ -10,22 +10,41 @@
 
 #define MAX_MOVES 8u /* state changes in one call of netfront_step */
 
+/* A number below 1000 in decimal, without an end. */
+static void number(char *at, unsigned n)
+{
+	for (unsigned unit = 100; unit; unit /= 10)
+		if (n >= unit || unit == 1)
+			*at++ = (char)('0' + n / unit % 10);
+}
+
+static void queue_init(struct netfront *nf, unsigned index)
+{
+	struct netfront_queue *q = &nf->queue[index];
+
+	q->nf = nf;
+	q->index = index;
+	q->tx_ref = q->rx_ref = SLUICE_INVALID_GREF;
+	memset(q->tx_pool.gref, 0xff, sizeof(q->tx_pool.gref)); /* SLUICE_INVALID_GREF */
+	memset(q->rx_pool.gref, 0xff, sizeof(q->rx_pool.gref));
+}
+
 struct netfront *netfront_create(struct xenbus *xb, unsigned index, const struct netfront_options *options)
 {
-	struct netfront *nf = index < 1000 ? port_alloc(sizeof(*nf)) : NULL;
-	size_t at = sizeof("device/vif/") - 1;
+	unsigned queues = options->queues > NETFRONT_QUEUES ? NETFRONT_QUEUES : options->queues ? options->queues : 1;
+	struct netfront *nf = index < 1000 ? port_alloc(sizeof(*nf) + queues * sizeof(nf->queue[0])) : NULL;
 
 	if (!nf)
 		return NULL;
+	nf->max_queues = queues;
+	nf->nr_queues = 1;
+	for (unsigned i = 0; i < queues; i++)
+		queue_init(nf, i);
 	nf->xb = xb;
 	nf->options = *options;
-	memcpy(nf->dir, "device/vif/", at);
-	for (unsigned unit = 100; unit; unit /= 10)
-		if (index >= unit || unit == 1)
-			nf->dir[at++] = (char)('0' + index / unit % 10);
-	nf->tx_ref = nf->rx_ref = nf->ctrl.page_ref = nf->ctrl.list_ref = SLUICE_INVALID_GREF;
-	memset(nf->tx_pool.gref, 0xff, sizeof(nf->tx_pool.gref)); /* SLUICE_INVALID_GREF */
-	memset(nf->rx_pool.gref, 0xff, sizeof(nf->rx_pool.gref));
+	memcpy(nf->dir, "device/vif/", sizeof("device/vif/") - 1);
+	number(nf->dir + sizeof("device/vif/") - 1, index);
+	nf->ctrl.page_ref = nf->ctrl.list_ref = SLUICE_INVALID_GREF;
 	nf->backend_watch = -1;
 	nf->own_watch = xenbus_watch(xb, nf->dir, "backend");
 	return nf;
@@ -34,14 +53,14 @@ struct netfront *netfront_create(struct xenbus *xb, unsigned index, const struct
 /* ---- the end of a connection ---- */
 
 /* Take a page back. While the back end holds on to it, it must not be used again: it waits on a list, or is leaked when that is full. */
-static void end_grant(struct netfront *nf, void **page, gref_t *gref)
+static void end_grant(struct netfront_queue *q, void **page, gref_t *gref)
 {
 	if (*gref == SLUICE_INVALID_GREF)
 		return;
 	if (port_grant_end(*gref) == -EBUSY) {
-		if (nf->nr_deferred < NETFRONT_DEFERRED) {
-			nf->deferred[nf->nr_deferred].page = *page;
-			nf->deferred[nf->nr_deferred++].gref = *gref;
+		if (q->nr_deferred < NETFRONT_DEFERRED) {
+			q->deferred[q->nr_deferred].page = *page;
+			q->deferred[q->nr_deferred++].gref = *gref;
 		}
 		*page = NULL;
 	}
@@ -49,38 +68,51 @@ static void end_grant(struct netfront *nf, void **page, gref_t *gref)
 }
 
 /* Free the pages of earlier connections that are no longer held. */
-static void end_deferred(struct netfront *nf)
+static void end_deferred(struct netfront_queue *q)
 {
 	unsigned kept = 0;
 
-	for (unsigned i = 0; i < nf->nr_deferred; i++) {
-		if (port_grant_end(nf->deferred[i].gref) == -EBUSY)
-			nf->deferred[kept++] = nf->deferred[i];
+	for (unsigned i = 0; i < q->nr_deferred; i++) {
+		if (port_grant_end(q->deferred[i].gref) == -EBUSY)
+			q->deferred[kept++] = q->deferred[i];
 		else
-			port_pages_free(nf->deferred[i].page, 1);
+			port_pages_free(q->deferred[i].page, 1);
 	}
-	nf->nr_deferred = kept;
+	q->nr_deferred = kept;
+}
+
+static void end_all_deferred(struct netfront *nf)
+{
+	for (unsigned i = 0; i < nf->max_queues; i++)
+		end_deferred(&nf->queue[i]);
+}
+
+static void queue_disconnect(struct netfront_queue *q)
+{
+	if (q->rx_port && q->rx_port != q->tx_port)
+		port_evtchn_close(q->rx_port);
+	if (q->tx_port)
+		port_evtchn_close(q->tx_port);
+	q->tx_port = q->rx_port = 0;
+	end_grant(q, &q->tx_page, &q->tx_ref);
+	end_grant(q, &q->rx_page, &q->rx_ref);
+	for (unsigned i = 0; i < NETFRONT_BUFS; i++) {
+		end_grant(q, &q->tx_pool.page[i], &q->tx_pool.gref[i]);
+		end_grant(q, &q->rx_pool.page[i], &q->rx_pool.gref[i]);
+	}
 }
 
 static void disconnect(struct netfront *nf)
 {
 	netfront_rings_stop(nf);
-	if (nf->rx_port && nf->rx_port != nf->tx_port)
-		port_evtchn_close(nf->rx_port);
-	if (nf->tx_port)
-		port_evtchn_close(nf->tx_port);
 	if (nf->ctrl.port)
 		port_evtchn_close(nf->ctrl.port);
-	nf->tx_port = nf->rx_port = nf->ctrl.port = 0;
+	nf->ctrl.port = 0;
 	nf->stats.static_pages = 0;
-	end_grant(nf, &nf->ctrl.page, &nf->ctrl.page_ref);
-	end_grant(nf, &nf->ctrl.list, &nf->ctrl.list_ref);
-	end_grant(nf, &nf->tx_page, &nf->tx_ref);
-	end_grant(nf, &nf->rx_page, &nf->rx_ref);
-	for (unsigned i = 0; i < NETFRONT_BUFS; i++) {
-		end_grant(nf, &nf->tx_pool.page[i], &nf->tx_pool.gref[i]);
-		end_grant(nf, &nf->rx_pool.page[i], &nf->rx_pool.gref[i]);
-	}
+	end_grant(nf->queue, &nf->ctrl.page, &nf->ctrl.page_ref);
+	end_grant(nf->queue, &nf->ctrl.list, &nf->ctrl.list_ref);
+	for (unsigned i = 0; i < nf->nr_queues; i++)
+		queue_disconnect(&nf->queue[i]);
 }
 
 /* ---- the start of one ---- */
@@ -92,53 +124,116 @@ static int grant_page(struct netfront *nf, void **page, bool readonly, gref_t *g
 	return *page ? port_grant(nf->backend_id, *page, readonly, gref) : -ENOMEM;
 }
 
-static int grant_all(struct netfront *nf)
+static int queue_grant(struct netfront_queue *q)
 {
-	int rc = grant_page(nf, &nf->tx_page, false, &nf->tx_ref);
+	int rc = grant_page(q->nf, &q->tx_page, false, &q->tx_ref);
 
 	if (!rc)
-		rc = grant_page(nf, &nf->rx_page, false, &nf->rx_ref);
-	if (!rc && nf->can_ctrl)
-		rc = grant_page(nf, &nf->ctrl.page, false, &nf->ctrl.page_ref);
-	if (!rc && nf->can_ctrl)
-		rc = grant_page(nf, &nf->ctrl.list, false, &nf->ctrl.list_ref);
+		rc = grant_page(q->nf, &q->rx_page, false, &q->rx_ref);
 	for (unsigned i = 0; !rc && i < NETFRONT_BUFS; i++) {
-		rc = grant_page(nf, &nf->tx_pool.page[i], true, &nf->tx_pool.gref[i]);
+		rc = grant_page(q->nf, &q->tx_pool.page[i], true, &q->tx_pool.gref[i]);
 		if (!rc)
-			rc = grant_page(nf, &nf->rx_pool.page[i], false, &nf->rx_pool.gref[i]);
+			rc = grant_page(q->nf, &q->rx_pool.page[i], false, &q->rx_pool.gref[i]);
 	}
 	return rc;
 }
 
-static int open_channels(struct netfront *nf)
+static int queue_channels(struct netfront_queue *q, bool split)
 {
-	int rc = port_evtchn_alloc(nf->backend_id, &nf->tx_port);
+	int rc = port_evtchn_alloc(q->nf->backend_id, &q->tx_port);
 
-	if (!rc && nf->can_ctrl)
-		rc = port_evtchn_alloc(nf->backend_id, &nf->ctrl.port);
 	if (rc)
 		return rc;
-	if (!xenbus_read_feature(nf->xb, nf->backend, "feature-split-event-channels")) {
-		nf->rx_port = nf->tx_port;
-		return 0;
-	}
-	return port_evtchn_alloc(nf->backend_id, &nf->rx_port);
+	if (split)
+		return port_evtchn_alloc(q->nf->backend_id, &q->rx_port);
+	q->rx_port = q->tx_port;
+	return 0;
 }
 
-/* The keys of one transaction; keys of an earlier connection with another kind of back end are taken away. */
-static int write_keys(struct netfront *nf, xenbus_txn_t txn)
+static int ctrl_connect(struct netfront *nf)
 {
-	bool split = nf->rx_port != nf->tx_port;
-	const struct {
-		const char *key;
-		uint64_t value;
-		bool wanted;
-	} keys[] = {
-		{ "tx-ring-ref", nf->tx_ref, true },
-		{ "rx-ring-ref", nf->rx_ref, true },
-		{ "event-channel", nf->tx_port, !split },
-		{ "event-channel-tx", nf->tx_port, split },
-		{ "event-channel-rx", nf->rx_port, split },
+	int rc = grant_page(nf, &nf->ctrl.page, false, &nf->ctrl.page_ref);
+
+	if (!rc)
+		rc = grant_page(nf, &nf->ctrl.list, false, &nf->ctrl.list_ref);
+	if (!rc)
+		rc = port_evtchn_alloc(nf->backend_id, &nf->ctrl.port);
+	return rc;
+}
+
+static int grant_all(struct netfront *nf)
+{
+	bool split = xenbus_read_feature(nf->xb, nf->backend, "feature-split-event-channels");
+	int rc = nf->can_ctrl ? ctrl_connect(nf) : 0;
+
+	for (unsigned i = 0; !rc && i < nf->nr_queues; i++) {
+		rc = queue_grant(&nf->queue[i]);
+		if (!rc)
+			rc = queue_channels(&nf->queue[i], split);
+	}
+	return rc;
+}
+
+struct key {
+	const char *name;
+	uint64_t value;
+	bool wanted;
+};
+
+/* Keys that are not wanted are taken away: an earlier connection with another kind of back end may have written them. */
+static int write_keys(struct netfront *nf, xenbus_txn_t txn, const char *dir, const struct key *keys, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		int rc = keys[i].wanted ? xenbus_write_number(nf->xb, txn, dir, keys[i].name, keys[i].value) : xenbus_rm(nf->xb, txn, dir, keys[i].name);
+
+		if (rc && (keys[i].wanted || rc != -ENOENT))
+			return rc;
+	}
+	return 0;
+}
+
+/* The keys of a queue; not wanted: that none of them is there. */
+static int write_queue(struct netfront_queue *q, xenbus_txn_t txn, const char *dir, bool wanted)
+{
+	bool split = q->rx_port != q->tx_port;
+	const struct key keys[] = {
+		{ "tx-ring-ref", q->tx_ref, wanted },
+		{ "rx-ring-ref", q->rx_ref, wanted },
+		{ "event-channel", q->tx_port, wanted && !split },
+		{ "event-channel-tx", q->tx_port, wanted && split },
+		{ "event-channel-rx", q->rx_port, wanted && split },
+	};
+
+	return write_keys(q->nf, txn, dir, keys, sizeof(keys) / sizeof(keys[0]));
+}
+
+/* One queue's keys are the vif's own; those of several lie in queue-0, queue-1 and so on (xen/io/netif.h). */
+static int write_queues(struct netfront *nf, xenbus_txn_t txn)
+{
+	bool several = nf->nr_queues > 1;
+	int rc = write_queue(nf->queue, txn, nf->dir, !several);
+
+	for (unsigned i = 0; !rc && nf->max_queues > 1 && i < nf->max_queues; i++) {
+		char name[] = "queue-\0\0", dir[sizeof(nf->dir) + sizeof(name)];
+
+		number(name + sizeof("queue-") - 1, i);
+		rc = xenbus_rm(nf->xb, txn, nf->dir, name);
+		if (rc == -ENOENT)
+			rc = 0;
+		if (rc || !several || i >= nf->nr_queues)
+			continue;
+		memcpy(dir, nf->dir, strlen(nf->dir));
+		dir[strlen(nf->dir)] = '/';
+		memcpy(dir + strlen(nf->dir) + 1, name, sizeof(name));
+		rc = write_queue(&nf->queue[i], txn, dir, true);
+	}
+	return rc;
+}
+
+static int write_all(struct netfront *nf, xenbus_txn_t txn)
+{
+	const struct key keys[] = {
+		{ "multi-queue-num-queues", nf->nr_queues, nf->nr_queues > 1 },
 		{ "ctrl-ring-ref", nf->ctrl.page_ref, nf->can_ctrl },
 		{ "event-channel-ctrl", nf->ctrl.port, nf->can_ctrl },
 		{ "request-rx-copy", 1, true },
@@ -147,15 +242,9 @@ static int write_keys(struct netfront *nf, xenbus_txn_t txn)
 		{ "feature-gso-tcpv4", 1, nf->options.gso_tcpv4 },
 		{ "feature-no-csum-offload", 1, !nf->options.csum_blank },
 	};
+	int rc = write_queues(nf, txn);
 
-	for (unsigned i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-		int rc = keys[i].wanted ? xenbus_write_number(nf->xb, txn, nf->dir, keys[i].key, keys[i].value) :
-					  xenbus_rm(nf->xb, txn, nf->dir, keys[i].key);
-
-		if (rc && (keys[i].wanted || rc != -ENOENT))
-			return rc;
-	}
-	return 0;
+	return rc ? rc : write_keys(nf, txn, nf->dir, keys, sizeof(keys) / sizeof(keys[0]));
 }
 
 static int publish(struct netfront *nf)
@@ -169,7 +258,7 @@ static int publish(struct netfront *nf)
 		rc = xenbus_txn_start(nf->xb, &txn);
 		if (rc)
 			return rc;
-		rc = write_keys(nf, txn);
+		rc = write_all(nf, txn);
 		end = xenbus_txn_end(nf->xb, txn, !rc);
 		if (!rc)
 			rc = end;
@@ -177,17 +266,26 @@ static int publish(struct netfront *nf)
 	return rc ? rc : xenbus_switch_state(nf->xb, XENBUS_NO_TXN, nf->dir, XenbusStateConnected);
 }
 
+/* As many queues as both have. */
+static unsigned agree_queues(struct netfront *nf)
+{
+	uint64_t most;
+
+	if (nf->max_queues == 1 || xenbus_read_number(nf->xb, XENBUS_NO_TXN, nf->backend, "multi-queue-max-queues", &most) || most < 1)
+		return 1;
+	return most < nf->max_queues ? (unsigned)most : nf->max_queues;
+}
+
 static int connect(struct netfront *nf)
 {
 	int rc;
 
-	end_deferred(nf);
+	end_all_deferred(nf);
+	nf->nr_queues = agree_queues(nf);
 	nf->can_sg = xenbus_read_feature(nf->xb, nf->backend, "feature-sg");
 	nf->can_gso4 = xenbus_read_feature(nf->xb, nf->backend, "feature-gso-tcpv4");
 	nf->can_ctrl = !nf->options.no_static && xenbus_read_feature(nf->xb, nf->backend, "feature-ctrl-ring");
 	rc = grant_all(nf);
-	if (!rc)
-		rc = open_channels(nf);
 	if (rc)
 		goto undo;
 	netfront_rings_start(nf);
@@ -386,9 +484,15 @@ const uint8_t *netfront_mac(const struct netfront *nf)
 	return nf->mac;
 }
 
-const struct netfront_stats *netfront_stats(const struct netfront *nf)
+static void queue_free(struct netfront_queue *q)
 {
-	return &nf->stats;
+	end_deferred(q);
+	for (unsigned i = 0; i < NETFRONT_BUFS; i++) {
+		port_pages_free(q->tx_pool.page[i], 1);
+		port_pages_free(q->rx_pool.page[i], 1);
+	}
+	port_pages_free(q->tx_page, 1);
+	port_pages_free(q->rx_page, 1);
 }
 
 void netfront_destroy(struct netfront *nf)
@@ -397,15 +501,10 @@ void netfront_destroy(struct netfront *nf)
 		return;
 	if (nf->phase != PHASE_ABSENT)
 		close_vif(nf);
-	end_deferred(nf);
 	xenbus_unwatch(nf->xb, nf->backend_watch);
 	xenbus_unwatch(nf->xb, nf->own_watch);
-	for (unsigned i = 0; i < NETFRONT_BUFS; i++) {
-		port_pages_free(nf->tx_pool.page[i], 1);
-		port_pages_free(nf->rx_pool.page[i], 1);
-	}
-	port_pages_free(nf->tx_page, 1);
-	port_pages_free(nf->rx_page, 1);
+	for (unsigned i = 0; i < nf->max_queues; i++)
+		queue_free(&nf->queue[i]);
 	port_pages_free(nf->ctrl.page, 1);
 	port_pages_free(nf->ctrl.list, 1);
 	port_free(nf);

@@ -11,18 +11,12 @@
 #define NO_EVENT 0x80000000u /* so far away that no answer comes near it */
 #define LIST_MAX (SLUICE_PAGE_SIZE / sizeof(struct xen_netif_gref))
 
-_Static_assert(2 * NETFRONT_BUFS <= LIST_MAX, "all our pages fit one message");
-
-static void broken(struct netfront *nf, const char *why)
-{
-	if (!nf->broken)
-		nf->broken = why;
-}
+_Static_assert(2 * NETFRONT_BUFS <= LIST_MAX, "all pages of a queue fit one message");
 
 static void ask(struct netfront *nf, uint16_t type, uint32_t d1, uint32_t d2)
 {
 	struct netfront_ctrl *c = &nf->ctrl;
-	struct xen_netif_ctrl_request req = { .id = ++c->id, .type = type, .data = { 0, d1, d2 } }; /* data[0]: our only queue */
+	struct xen_netif_ctrl_request req = { .id = ++c->id, .type = type, .data = { c->queue, d1, d2 } };
 
 	c->asked = type;
 	front_ring_put(&c->ring, &req, sizeof(req));
@@ -31,14 +25,23 @@ static void ask(struct netfront *nf, uint16_t type, uint32_t d1, uint32_t d2)
 		port_evtchn_notify(c->port);
 }
 
-/* As many of our pages as the back end keeps, those for sending first: they are read only. */
+/* The queues take turns: how many pages it keeps of each, then which. */
+static void ask_size(struct netfront *nf, uint32_t queue)
+{
+	nf->ctrl.queue = queue;
+	if (queue < nf->nr_queues)
+		ask(nf, XEN_NETIF_CTRL_TYPE_GET_GREF_MAPPING_SIZE, 0, 0);
+}
+
+/* As many of the queue's pages as the back end keeps, those for sending first: they are read only. */
 static void ask_to_add(struct netfront *nf, uint32_t room)
 {
+	const struct netfront_queue *q = &nf->queue[nf->ctrl.queue];
 	uint32_t n = room < 2 * NETFRONT_BUFS ? room : 2 * NETFRONT_BUFS;
 
 	for (uint32_t i = 0; i < n; i++) {
 		bool tx = i < NETFRONT_BUFS;
-		struct xen_netif_gref entry = { .ref = tx ? nf->tx_pool.gref[i] : nf->rx_pool.gref[i - NETFRONT_BUFS],
+		struct xen_netif_gref entry = { .ref = tx ? q->tx_pool.gref[i] : q->rx_pool.gref[i - NETFRONT_BUFS],
 						.flags = tx ? XEN_NETIF_CTRLF_GREF_readonly : 0 };
 
 		shm_copy_out((uint8_t *)nf->ctrl.list + i * sizeof(entry), &entry, sizeof(entry));
@@ -46,19 +49,22 @@ static void ask_to_add(struct netfront *nf, uint32_t room)
 	nf->ctrl.adding = n;
 	if (n)
 		ask(nf, XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING, nf->ctrl.list_ref, n);
+	else
+		ask_size(nf, nf->ctrl.queue + 1);
 }
 
 static void answered(struct netfront *nf, const struct xen_netif_ctrl_response *rsp)
 {
-	uint16_t asked = nf->ctrl.asked;
+	bool size = nf->ctrl.asked == XEN_NETIF_CTRL_TYPE_GET_GREF_MAPPING_SIZE, yes = rsp->status == XEN_NETIF_CTRL_STATUS_SUCCESS;
 
 	nf->ctrl.asked = 0;
-	if (rsp->status != XEN_NETIF_CTRL_STATUS_SUCCESS)
+	if (size) {
+		if (yes)
+			ask_to_add(nf, rsp->data);
 		return;
-	if (asked == XEN_NETIF_CTRL_TYPE_GET_GREF_MAPPING_SIZE)
-		ask_to_add(nf, rsp->data);
-	else
-		nf->stats.static_pages = nf->ctrl.adding;
+	}
+	nf->stats.static_pages += yes ? nf->ctrl.adding : 0;
+	ask_size(nf, nf->ctrl.queue + 1);
 }
 
 void netfront_ctrl_step(struct netfront *nf)
@@ -71,19 +77,21 @@ void netfront_ctrl_step(struct netfront *nf)
 	if (!c->port)
 		return;
 	if (!c->asked) {
-		if (event || !c->id)
-			ask(nf, XEN_NETIF_CTRL_TYPE_GET_GREF_MAPPING_SIZE, 0, 0);
+		if (!event && c->id)
+			return;
+		nf->stats.static_pages = 0;
+		ask_size(nf, 0);
 		return;
 	}
 	n = front_ring_pending(&c->ring);
 	if (n < 0)
-		return broken(nf, "its control response index is out of range");
+		return netfront_broken(nf, "its control response index is out of range");
 	if (!n)
 		return;
 	front_ring_read(&c->ring, 0, &rsp, sizeof(rsp));
 	front_ring_consume(&c->ring, 1);
 	if (rsp.id != c->id || rsp.type != c->asked)
-		return broken(nf, "it answered a control message that was not sent");
+		return netfront_broken(nf, "it answered a control message that was not sent");
 	answered(nf, &rsp);
 }
 

@@ -8,8 +8,8 @@
 #include <rings/net_slots.h>
 #include <sluice/port.h>
 
-#define NETFRONT_BUFS 256u     /* buffers each way: as many as a one-page ring has slots */
-#define NETFRONT_DEFERRED 1056u /* pages that a back end would not let go, over the connections */
+#define NETFRONT_BUFS 256u      /* buffers each way of a queue: as many as a one-page ring has slots */
+#define NETFRONT_DEFERRED 1056u /* pages of a queue that a back end would not let go, over the connections */
 #define NETFRONT_VIOLATIONS 3u /* so often may back ends break the protocol before the vif stays closed */
 
 enum netfront_buf_state {
@@ -33,7 +33,29 @@ struct netfront_ctrl {
 	struct front_ring ring;
 	uint16_t id;            /* of the last message; 0: none was sent yet */
 	uint16_t asked;         /* XEN_NETIF_CTRL_TYPE_* of the message that is not answered yet; 0: none */
-	uint32_t adding;        /* pages in it */
+	uint32_t queue, adding; /* whose pages it is about, and how many are in it */
+};
+
+/* A pair of rings and what goes through them. */
+struct netfront_queue {
+	struct netfront *nf;
+	unsigned index;
+	struct front_ring tx, rx;
+	evtchn_t tx_port, rx_port;       /* the same one when the back end does not split them */
+	uint16_t tx_free[NETFRONT_BUFS]; /* a stack: the buffer that is still in the cache first */
+	unsigned nr_tx_free;
+	uint16_t rx_slot[NETFRONT_BUFS]; /* which buffer was posted at each index of the ring */
+	struct netfront_pool tx_pool, rx_pool;
+	struct netfront_queue_stats stats;
+
+	/* handshake */
+	void *tx_page, *rx_page;         /* the rings */
+	gref_t tx_ref, rx_ref;
+	struct {
+		void *page;
+		gref_t gref;
+	} deferred[NETFRONT_DEFERRED];
+	unsigned nr_deferred;
 };
 
 enum netfront_phase {
@@ -49,13 +71,9 @@ struct netfront {
 	bool connected;     /* rings, grants and channels are there */
 	const char *broken; /* how the back end broke the protocol; NULL: not */
 	bool can_sg, can_gso4, can_ctrl; /* what this back end takes */
-	struct front_ring tx, rx;
-	evtchn_t tx_port, rx_port; /* the same one when the back end does not split them */
-	uint16_t tx_free[NETFRONT_BUFS]; /* a stack: the buffer that is still in the cache first */
-	unsigned nr_tx_free;
-	uint16_t rx_slot[NETFRONT_BUFS]; /* which buffer was posted at each index of the ring */
-	struct netfront_pool tx_pool, rx_pool;
-	struct netfront_stats stats;
+	unsigned nr_queues; /* of this connection, or the last one; never 0 */
+	unsigned rx_first;  /* the queue that netfront_rx looks at first: they take turns */
+	struct netfront_stats stats; /* those of a queue are summed up when they are asked for */
 	struct netfront_ctrl ctrl;
 
 	/* handshake */
@@ -68,16 +86,18 @@ struct netfront {
 	uint8_t mac[6];
 	int own_watch, backend_watch;  /* negative: none */
 	unsigned violations;
-	void *tx_page, *rx_page;       /* the rings */
-	gref_t tx_ref, rx_ref;
-	struct {
-		void *page;
-		gref_t gref;
-	} deferred[NETFRONT_DEFERRED];
-	unsigned nr_deferred;
+	unsigned max_queues;           /* that we would have */
+	struct netfront_queue queue[]; /* max_queues of them */
 };
 
-/* netfront.c: fill a fresh pair of rings; take the buffers back when the connection ends. */
+/* The vif is given up: the next netfront_step closes it. */
+static inline void netfront_broken(struct netfront *nf, const char *why)
+{
+	if (!nf->broken)
+		nf->broken = why;
+}
+
+/* netfront.c: fill fresh rings; take the buffers back when the connection ends. */
 void netfront_rings_start(struct netfront *nf);
 void netfront_rings_stop(struct netfront *nf);
 

@@ -11,7 +11,7 @@
 
 #include <sluice/hv.h>
 
-#define HV_FAKE_GRANTS 4096u /* grant entries of a domain; references below HV_FAKE_FIRST_GREF are never given out */
+#define HV_FAKE_GRANTS 8192u /* grant entries of a domain; references below HV_FAKE_FIRST_GREF are never given out */
 #define HV_FAKE_FIRST_GREF 8u
 #define HV_FAKE_PAGES 8192u  /* most pages of a domain */
 #define HV_FAKE_PORTS 256u   /* event channels of a domain, and of the back end */

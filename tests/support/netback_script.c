@@ -50,21 +50,29 @@ void script_device(struct hv *hv)
 	script_front(hv, "backend", SCRIPT_BACK);
 }
 
-static int map_one(struct hv *hv, const char *key, void **page)
+static long number_in(struct hv *hv, const char *dir, const char *key)
 {
-	gref_t gref = (gref_t)script_front_number(hv, key);
+	char path[64];
+
+	snprintf(path, sizeof(path), "%s%s", dir, key);
+	return script_front_number(hv, path);
+}
+
+static int map_one(struct hv *hv, const char *dir, const char *key, void **page)
+{
+	gref_t gref = (gref_t)number_in(hv, dir, key);
 
 	return hv->ops->map_ring(hv, SCRIPT_DOMID, &gref, 1, page);
 }
 
-static int bind_one(struct netback_script *s, const char *key, evtchn_t *port)
+static int bind_one(struct netback_script *s, const char *dir, const char *key, evtchn_t *port)
 {
-	long remote = script_front_number(s->hv, key);
+	long remote = number_in(s->hv, dir, key);
 
 	return remote <= 0 ? -ENOENT : s->hv->ops->evtchn_bind(s->channel, SCRIPT_DOMID, (evtchn_t)remote, port);
 }
 
-int script_connect(struct netback_script *s, struct hv *hv)
+int script_connect_queue(struct netback_script *s, struct hv *hv, const char *dir)
 {
 	int rc;
 
@@ -73,28 +81,34 @@ int script_connect(struct netback_script *s, struct hv *hv)
 	rc = hv->ops->evtchn_open(hv, &s->channel);
 	if (rc)
 		return rc;
-	rc = bind_one(s, "event-channel-tx", &s->tx_port);
+	rc = bind_one(s, dir, "event-channel-tx", &s->tx_port);
 	if (!rc)
-		rc = bind_one(s, "event-channel-rx", &s->rx_port);
+		rc = bind_one(s, dir, "event-channel-rx", &s->rx_port);
 	if (rc) {
-		rc = bind_one(s, "event-channel", &s->tx_port);
+		rc = bind_one(s, dir, "event-channel", &s->tx_port);
 		s->rx_port = s->tx_port;
 	}
 	if (!rc)
-		rc = map_one(hv, "tx-ring-ref", &s->tx_page);
+		rc = map_one(hv, dir, "tx-ring-ref", &s->tx_page);
 	if (!rc)
-		rc = map_one(hv, "rx-ring-ref", &s->rx_page);
+		rc = map_one(hv, dir, "rx-ring-ref", &s->rx_page);
 	if (!rc)
 		rc = back_ring_attach(&s->tx, s->tx_page, 1, sizeof(union netif_tx_sring_entry));
 	if (!rc)
 		rc = back_ring_attach(&s->rx, s->rx_page, 1, sizeof(union netif_rx_sring_entry));
 	s->connected = true;
-	if (rc) {
+	if (rc)
 		script_disconnect(s);
-		return rc;
-	}
-	script_back(hv, "state", "4");
-	return 0;
+	return rc;
+}
+
+int script_connect(struct netback_script *s, struct hv *hv)
+{
+	int rc = script_connect_queue(s, hv, "");
+
+	if (!rc)
+		script_back(hv, "state", "4");
+	return rc;
 }
 
 void script_disconnect(struct netback_script *s)

@@ -32,6 +32,8 @@ long script_front_number(struct hv *hv, const char *key);
 
 /* Map and bind what the front end has written; the state becomes Connected. 0 or -errno. */
 int script_connect(struct netback_script *s, struct hv *hv);
+/* The rings of one of several queues: dir is "queue-0/" and so on. The state is left alone. */
+int script_connect_queue(struct netback_script *s, struct hv *hv, const char *dir);
 /* Unmap and unbind; the state is left alone. */
 void script_disconnect(struct netback_script *s);
 

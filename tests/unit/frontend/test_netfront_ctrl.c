@@ -69,16 +69,21 @@ static int teardown(void **state)
 	return left ? -1 : 0;
 }
 
-static void connect_back(void)
+static void connect_ctrl(void)
 {
 	gref_t gref = (gref_t)script_front_number(hv, "ctrl-ring-ref");
 
-	assert_int_equal(script_connect(&back, hv), 0);
 	assert_int_equal(hv->ops->map_ring(hv, SCRIPT_DOMID, &gref, 1, &page), 0);
 	assert_int_equal(hv->ops->evtchn_bind(back.channel, SCRIPT_DOMID, (evtchn_t)script_front_number(hv, "event-channel-ctrl"), &port), 0);
 	assert_int_equal(back_ring_attach(&ring, page, 1, sizeof(union xen_netif_ctrl_sring_entry)), 0);
 	assert_int_equal(netfront_step(nf), NETFRONT_CONNECTED);
 	netfront_step(nf);
+}
+
+static void connect_back(void)
+{
+	assert_int_equal(script_connect(&back, hv), 0);
+	connect_ctrl();
 }
 
 static struct xen_netif_ctrl_request take(void)
@@ -118,7 +123,7 @@ static void test_all_pages_are_added(void **state)
 	for (unsigned i = 0; i < 2 * NETFRONT_BUFS; i++) {
 		bool tx = i < NETFRONT_BUFS;
 
-		assert_int_equal(list[i].ref, tx ? nf->tx_pool.gref[i] : nf->rx_pool.gref[i - NETFRONT_BUFS]);
+		assert_int_equal(list[i].ref, tx ? nf->queue[0].tx_pool.gref[i] : nf->queue[0].rx_pool.gref[i - NETFRONT_BUFS]);
 		assert_int_equal(list[i].flags, tx ? XEN_NETIF_CTRLF_GREF_readonly : 0);
 	}
 	assert_int_equal(netfront_stats(nf)->static_pages, 0);
@@ -126,6 +131,48 @@ static void test_all_pages_are_added(void **state)
 	assert_int_equal(netfront_stats(nf)->static_pages, 2 * NETFRONT_BUFS);
 	netfront_step(nf);
 	assert_int_equal(back_ring_pending(&ring), 0);
+}
+
+/* Each queue's pages in a message of their own, one after the other; a queue that is refused is not the end of it, and a new back end is asked about all. */
+static void test_pages_of_two_queues(void **state)
+{
+	struct netfront_options options = { .queues = 2 };
+	struct netback_script second;
+	struct xen_netif_gref list[2 * NETFRONT_BUFS];
+
+	(void)state;
+	netfront_destroy(nf);
+	script_back(hv, "multi-queue-max-queues", "8");
+	nf = netfront_create(xb, 0, &options);
+	script_back(hv, "state", "2");
+	assert_int_equal(netfront_step(nf), NETFRONT_CONNECTING);
+	assert_int_equal(script_connect_queue(&second, hv, "queue-1/"), 0);
+	assert_int_equal(script_connect_queue(&back, hv, "queue-0/"), 0);
+	script_back(hv, "state", "4");
+	connect_ctrl();
+	for (unsigned life = 0; life < 2; life++) {
+		for (unsigned q = 0; q < 2; q++) {
+			struct xen_netif_ctrl_request req = take();
+
+			assert_int_equal(req.type, XEN_NETIF_CTRL_TYPE_GET_GREF_MAPPING_SIZE);
+			assert_int_equal(req.data[0], q);
+			answer(&req, XEN_NETIF_CTRL_STATUS_SUCCESS, 1024);
+			req = take();
+			assert_int_equal(req.type, XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING);
+			assert_int_equal(req.data[0], q);
+			assert_int_equal(script_copy_in(&back, req.data[1], 0, list, sizeof(list)), 0);
+			for (unsigned i = 0; i < NETFRONT_BUFS; i++) {
+				assert_int_equal(list[i].ref, nf->queue[q].tx_pool.gref[i]);
+				assert_int_equal(list[NETFRONT_BUFS + i].ref, nf->queue[q].rx_pool.gref[i]);
+			}
+			answer(&req, life && !q ? XEN_NETIF_CTRL_STATUS_INVALID_PARAMETER : XEN_NETIF_CTRL_STATUS_SUCCESS, 0);
+		}
+		assert_int_equal(back_ring_pending(&ring), 0);
+		assert_int_equal(netfront_stats(nf)->static_pages, (life ? 1 : 2) * 2 * NETFRONT_BUFS);
+		hv->ops->evtchn_notify(back.channel, port);
+		netfront_step(nf);
+	}
+	script_disconnect(&second);
 }
 
 static void test_a_small_table(void **state)
@@ -219,6 +266,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_all_pages_are_added, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pages_of_two_queues, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_small_table, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_back_end_that_does_not_know, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_answer_at_all, setup, teardown),

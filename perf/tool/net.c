@@ -8,7 +8,9 @@
 
 /* ---- options ---- */
 
-enum { KEY_VIFS = 256, KEY_IDLE, KEY_FLOWS };
+#define QUEUES_FLOWS 64u /* that several queues share, unless --flows says otherwise */
+
+enum { KEY_VIFS = 256, KEY_IDLE, KEY_FLOWS, KEY_QUEUES };
 
 static const struct argp_option option_table[] = {
 	{ "run-dir", 'r', "DIR", 0, "Where sluiced's sockets are (default $SLUICE_RUN_DIR, else /run/sluice)", 0 },
@@ -22,7 +24,8 @@ static const struct argp_option option_table[] = {
 	{ "seconds", 't', "S", 0, "How long (default 3)", 0 },
 	{ "vifs", KEY_VIFS, "N", 0, "Vifs that share the load: of tx up to 64 (above 32 in two domains), of rx and loop up to 32 (of loop in pairs)", 0 },
 	{ "idle", KEY_IDLE, "N", 0, "So many connected vifs beside them, without traffic, in domains of their own; up to 64", 0 },
-	{ "flows", KEY_FLOWS, "N", 0, "So many source ports take turns (default 1)", 0 },
+	{ "queues", KEY_QUEUES, "N", 0, "Of each vif that has traffic, if the back end has as many (default 1); together up to 32. A burst is of one flow then", 0 },
+	{ "flows", KEY_FLOWS, "N", 0, "So many source ports take turns (default 1; 64 with several queues)", 0 },
 	{ "copy", 'C', NULL, 0, "Like a front end that does not know static grants: the back end copies by grants", 0 },
 	{ "drop", 'D', NULL, 0, "tx: send to the vif's own address, so that the bridge drops the packets and no uplink is needed", 0 },
 	{ "touch", 'T', NULL, 0, "Write every byte that is sent and read every byte that is received; else only headers", 0 },
@@ -69,6 +72,8 @@ static void check(const struct net_options *o, struct argp_state *state)
 
 	if (o->vifs > most || (o->mode == NET_LOOP && o->vifs % 2))
 		argp_failure(state, 2, 0, "--vifs %u: --mode %s takes up to %u%s", o->vifs, net_mode_name(o->mode), most, o->mode == NET_LOOP ? ", an even number" : "");
+	if (o->queues > 1 && (o->vifs ? o->vifs : 2) * o->queues > NET_VIFS)
+		argp_failure(state, 2, 0, "--queues %u: all vifs together have at most %u", o->queues, NET_VIFS);
 	if (o->drop && o->mode != NET_TX)
 		argp_failure(state, 2, 0, "--drop: only --mode tx sends to nobody");
 }
@@ -95,6 +100,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_IDLE:
 		o->idle = parse_number("idle", arg, 0, NET_VIFS_ALL);
+		return 0;
+	case KEY_QUEUES:
+		o->queues = parse_number("queues", arg, 1, NETFRONT_QUEUES);
 		return 0;
 	case KEY_FLOWS:
 		o->flows = parse_number("flows", arg, 1, 4096);
@@ -133,6 +141,14 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 /* ---- the report ---- */
 
+static void print_queues(const char *name, const uint64_t *packets, unsigned n)
+{
+	printf(", \"%s\": [", name);
+	for (unsigned i = 0; i < n; i++)
+		printf("%s%lu", i ? ", " : "", packets[i]);
+	printf("]");
+}
+
 static void report_json(const struct net_options *o, const struct net_result *r, double tsc_per_ns)
 {
 	printf("{\"tool\": \"net\", \"mode\": \"%s\", \"size\": %u, \"burst\": %u, \"touch\": %s, \"copy\": %s, \"vifs\": %u, \"idle_vifs\": %u, \"flows\": %u, "
@@ -143,7 +159,11 @@ static void report_json(const struct net_options *o, const struct net_result *r,
 	else
 		printf("\"unit\": \"Mpps\", \"p50\": %.4f, \"p90\": %.4f, \"mean\": %.4f, \"gbps_p50\": %.3f, \"gbps_p90\": %.3f", r->rate.p50 / 1e6, r->rate.p90 / 1e6,
 		       r->rate.mean / 1e6, r->rate.p50 * o->size * 8 / 1e9, r->rate.p90 * o->size * 8 / 1e9);
-	printf(", \"windows\": {\"clean\": %u, \"all\": %u}, \"lost\": %lu, \"static_pages\": %lu}", r->rate.clean, r->rate.windows, r->lost, r->static_pages);
+	printf(", \"windows\": {\"clean\": %u, \"all\": %u}, \"lost\": %lu, \"static_pages\": %lu, \"queues\": %u", r->rate.clean, r->rate.windows, r->lost, r->static_pages,
+	       r->queues);
+	print_queues("queue_tx", r->queue_tx, r->queues);
+	print_queues("queue_rx", r->queue_rx, r->queues);
+	printf("}");
 }
 
 static void report_head(const struct net_options *o)
@@ -154,6 +174,8 @@ static void report_head(const struct net_options *o)
 		printf(", %u vifs", o->vifs);
 	if (o->idle)
 		printf(", %u idle ones", o->idle);
+	if (o->queues > 1)
+		printf(", %u queues, %u flows", o->queues, o->flows);
 	printf("\n");
 	if (o->mode != NET_PING)
 		printf("%8s %10s %10s %10s %10s %9s %9s %9s\n", "bytes", "Mpps p50", "p90", "mean", "Gbit/s p50", "clean", "lost", "static");
@@ -201,10 +223,12 @@ static int run_all(struct net_options *o, double tsc_per_ns)
 int net_main(int argc, char **argv)
 {
 	static const struct argp argp = { option_table, parse_option, NULL, "sluice-perf net -- packets between hosted domains and the back end", NULL, NULL, NULL };
-	struct net_options o = { .sizes = { 64 }, .nr_sizes = 1, .burst = 32, .flows = 1, .seconds = 3, .cpu = -1, .peer_cpu = -1 };
+	struct net_options o = { .sizes = { 64 }, .nr_sizes = 1, .burst = 32, .queues = 1, .seconds = 3, .cpu = -1, .peer_cpu = -1 };
 
 	argp_err_exit_status = 2;
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
+	if (!o.flows)
+		o.flows = o.queues > 1 ? QUEUES_FLOWS : 1;
 	o.polite = o.mode == NET_PAIR && o.cpu >= 0 && o.cpu == o.peer_cpu;
 	return run_all(&o, tsc_calibrate());
 }

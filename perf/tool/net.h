@@ -22,7 +22,8 @@ struct net_options {
 	unsigned sizes[NET_SIZES], nr_sizes;
 	unsigned size, burst;  /* bytes of a frame, packets of a burst */
 	unsigned vifs, idle;   /* that share the load; connected beside them, without traffic. 0 vifs: as many as the mode needs */
-	unsigned flows;        /* UDP or TCP source ports that take turns */
+	unsigned queues;       /* that each vif asks for */
+	unsigned flows;        /* UDP or TCP source ports that take turns: by packets, or by bursts when there are several queues. 0: not said */
 	double seconds;
 	bool json, touch, copy, drop;
 	bool polite;           /* both ends of a pair share a core, so idle turns yield it */
@@ -50,6 +51,8 @@ struct net_result {
 	uint64_t lost;            /* ping: unanswered; else tx errors and drops */
 	uint64_t static_pages;
 	unsigned vifs;            /* that shared the load */
+	unsigned queues;          /* of each vif, as the back end agreed */
+	uint64_t queue_tx[NETFRONT_QUEUES], queue_rx[NETFRONT_QUEUES]; /* packets of this domain's vifs on each */
 	int rc;
 };
 
@@ -68,6 +71,9 @@ void net_announce(struct netfront *nf);
 unsigned net_frame_bufs(const struct net_options *o);
 /* Frames of a burst in n buffers, of which each takes net_frame_bufs(): headers, and the payload if it is to be touched. False: a buffer is too small. */
 bool net_fill(const struct net_options *o, struct netfront_buf *bufs, unsigned n, const uint8_t *to, const uint8_t *from);
+
+/* The next burst is of the next flow; its hash. Only with several queues. */
+uint32_t net_next_flow(const struct net_options *o, const uint8_t *to, const uint8_t *from);
 
 /* Until the time is over; all vifs are connected. */
 int net_send_loop(struct net_domain *d, const struct net_options *o, struct net_result *r);

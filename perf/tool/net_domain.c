@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MEMORY_MIB 8u /* and for each vif: */
-#define VIF_MIB 3u
+#define MEMORY_MIB 8u /* and for each vif's: */
+#define VIF_MIB 3u /* for each queue */
 #define DEVICE_MS 10000u
 #define CONNECT_NS 10000000000ull
 
@@ -34,7 +34,7 @@ static int connect_vif(struct net_domain *d, const struct net_options *o, unsign
 {
 	uint64_t deadline = port_now_ns() + CONNECT_NS;
 	bool gso = o->size > NET_FRAME_MAX;
-	struct netfront_options options = { .csum_blank = gso, .gso_tcpv4 = gso, .no_static = o->copy };
+	struct netfront_options options = { .csum_blank = gso, .gso_tcpv4 = gso, .no_static = o->copy, .queues = o->queues };
 	int rc = hosted_wait_device(d->xb, "vif", index, DEVICE_MS);
 
 	if (!rc)
@@ -57,7 +57,7 @@ int net_domain_up(struct net_domain *d, const struct net_options *o, char letter
 	*d = (struct net_domain){ .nr_vifs = nr_vifs, .shared = d->shared };
 	snprintf(name, sizeof(name), "perf-%c-%d", letter, getpid());
 	hosted_set_log_level(PORT_LOG_ERROR);
-	rc = hosted_attach(o->run_dir, name, MEMORY_MIB + nr_vifs * VIF_MIB);
+	rc = hosted_attach(o->run_dir, name, MEMORY_MIB + nr_vifs * o->queues * VIF_MIB);
 	if (rc)
 		return rc;
 	d->xb = xenbus_create();

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The frames that sluice-perf net sends: UDP up to 1514 bytes, above that TCP over several buffers, to be cut by segmentation offload. Called by net_loops.c. */
 #include "net.h"
+#include <rings/net_flow.h>
 #include <string.h>
 
 #define ETH 14u
@@ -86,16 +87,28 @@ static void fill_many(const struct net_options *o, struct netfront_buf *bufs, un
 	memcpy(bufs[0].data, h, TCP_END);
 }
 
+static unsigned flow;
+
+uint32_t net_next_flow(const struct net_options *o, const uint8_t *to, const uint8_t *from)
+{
+	uint8_t h[TCP_END] = { 0 };
+	struct net_flow f;
+
+	headers(h, o->size, to, from);
+	put16(h + ETH + IP, PORT + ++flow % o->flows);
+	net_flow_parse(h, sizeof(h), &f);
+	return net_flow_hash(&f);
+}
+
 bool net_fill(const struct net_options *o, struct netfront_buf *bufs, unsigned n, const uint8_t *to, const uint8_t *from)
 {
-	static unsigned flow;
 	unsigned each = net_frame_bufs(o);
 	uint8_t h[TCP_END] = { 0 };
 
 	headers(h, o->size, to, from);
 	for (unsigned i = 0; i < n; i += each) {
 		if (o->flows > 1)
-			put16(h + ETH + IP, PORT + flow++ % o->flows);
+			put16(h + ETH + IP, PORT + (o->queues > 1 ? flow : flow++) % o->flows);
 		if (each > 1)
 			fill_many(o, bufs + i, each, h);
 		else if (!fill_one(o, &bufs[i], h))

@@ -33,15 +33,16 @@ static unsigned send_burst(struct netfront *nf, const struct net_options *o, con
 {
 	struct netfront_buf bufs[NETFRONT_BURST * NET_FRAGS];
 	unsigned each = net_frame_bufs(o), n = o->burst * each;
+	uint32_t flow = o->queues > 1 ? net_next_flow(o, to, netfront_mac(nf)) : 0;
 
 	if (each > 1) { /* whole packets; the ring must have room for their extra-info slots, too */
-		unsigned room = netfront_tx_room(nf);
+		unsigned room = netfront_tx_room_flow(nf, flow);
 
 		room -= room < EXTRAS ? room : EXTRAS;
 		n = n < room ? n : room;
 		n -= n % each;
 	}
-	n = netfront_tx_alloc(nf, bufs, n);
+	n = netfront_tx_alloc_flow(nf, flow, bufs, n);
 	if (!n)
 		return 0;
 	if (net_fill(o, bufs, n, to, netfront_mac(nf)))
@@ -69,6 +70,17 @@ static unsigned receive_burst(struct netfront *nf, const struct net_options *o)
 
 /* ---- the end of a run ---- */
 
+static void count_queues(const struct netfront *nf, struct net_result *r)
+{
+	r->queues = netfront_queues(nf);
+	for (unsigned q = 0; q < r->queues; q++) {
+		const struct netfront_queue_stats *st = netfront_queue_stats(nf, q);
+
+		r->queue_tx[q] += st->tx_packets;
+		r->queue_rx[q] += st->rx_packets;
+	}
+}
+
 static int finish(struct net_domain *d, struct sampler *s, struct net_result *r, bool connected)
 {
 	__atomic_store_n(&touched, touched, __ATOMIC_RELAXED);
@@ -78,6 +90,7 @@ static int finish(struct net_domain *d, struct sampler *s, struct net_result *r,
 
 		r->lost += st->tx_dropped + st->tx_errors + st->tx_lost + st->rx_errors;
 		r->static_pages += st->static_pages;
+		count_queues(d->vif[i], r);
 	}
 	sampler_fini(s);
 	return !connected ? -EPIPE : r->rate.windows ? 0 : -ENODATA;

@@ -50,12 +50,15 @@ static int helper_work(struct net_domain *d, const struct net_options *o, char l
 static void helper(const struct net_options *o, struct net_meeting *m, char letter, unsigned vifs)
 {
 	struct net_domain d = { .shared = m };
+	struct net_options own = *o;
 	int rc;
 
+	if (letter >= 'd')
+		own.queues = 1;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	rc = pin_to(o->mode == NET_PAIR ? o->peer_cpu : o->cpu);
 	if (!rc)
-		rc = net_domain_up(&d, o, letter, vifs);
+		rc = net_domain_up(&d, &own, letter, vifs);
 	__atomic_add_fetch(rc ? &m->failed : &m->ready, 1, __ATOMIC_RELEASE);
 	if (!rc)
 		helper_work(&d, o, letter);

@@ -93,6 +93,28 @@ def many_vifs(host):
         check(told["vifs"] == vifs and told["idle_vifs"] == idle and told["mean"] > 0 and told["lost"] == 0, f"{told}")
 
 
+def many_queues(host):
+    """--queues: flows are spread over the vif's queues, each stays on one; the lcores of the back end serve them; a front end takes no more than there are."""
+    lab.command("ip", "link", "set", "lo", "up")
+    host.start_sluiced()
+    host.start_backend("--cores", "0,1" if os.cpu_count() > 1 else "0", uplink=False)
+
+    def used(told, what):
+        check(len(told[what]) == told["queues"], f"{told}")
+        return sum(packets > told["mean"] / 1000 for packets in told[what])  # an announcement does not count
+
+    for flows, queues in ((64, 2), (1, 1)):
+        told = packets(host, "loop", "--queues", "2", "--flows", str(flows))
+        check(told["queues"] == 2 and told["lost"] == 0 and told["static_pages"] == 2 * 2 * 512, f"{told}")
+        check(used(told, "queue_tx") == queues and used(told, "queue_rx") == queues, f"{flows} flows: {told['queue_tx']} {told['queue_rx']}")
+    told = packets(host, "pair", "--queues", "2", "--copy", "--size", "1500")
+    check(used(told, "queue_rx") == 2, f"{told}")
+    told = packets(host, "tx", "--drop", "--queues", "16")
+    check(told["queues"] == 8 and used(told, "queue_tx") == 8, f"{told}")
+    told = packets(host, "loop", "--queues", "2", "--size", "65535", "--burst", "2")
+    check(told["lost"] == 0 and used(told, "queue_rx") == 2, f"{told}")
+
+
 def round_trips(host):
     """ping: percentiles in order."""
     up(host)
@@ -137,6 +159,7 @@ def bad_input(host):
     """One line each, status 2 for options, 1 for what is not there."""
     for words, status, said in ((("net", "--size", "59"), 2, "--size 59"), (("net", "--mode", "up"), 2, "--mode up"), (("net", "--size", "64,x"), 2, "--size x"),
                                 (("net", "--mode", "loop", "--vifs", "3"), 2, "--vifs 3"), (("net", "--mode", "rx", "--drop"), 2, "--drop"),
+                                (("net", "--mode", "tx", "--vifs", "5", "--queues", "8"), 2, "--queues 8"),
                                 (("blk", "--rw", "rand"), 2, "--rw rand"),
                                 (("blk", "--depth", "x"), 2, "--depth x"), (("disk",), 2, "usage"), (("net", "--run-dir", "/nowhere"), 1, "start sluiced")):
         done = lab.command(host.program("sluice-perf"), *words, check=False)
@@ -216,4 +239,4 @@ def rows_from_rounds(_host):
 
 
 if __name__ == "__main__":
-    tap.main(sends, receives, between_vifs, several_sizes, copies, many_vifs, round_trips, disks, machine, bad_input, plots, rows_from_rounds, kernel_rows, comparison_row)
+    tap.main(sends, receives, between_vifs, several_sizes, copies, many_vifs, many_queues, round_trips, disks, machine, bad_input, plots, rows_from_rounds, kernel_rows, comparison_row)

@@ -50,7 +50,7 @@ checks-tsan:
 fuzz:
 	@$(MAKE) --no-print-directory -j$(shell nproc) VARIANT=fuzz CC=clang $(FUZZ_SRC:%.c=build/fuzz-clang/%)
 	@set -e; for program in $(FUZZ_SRC:%.c=build/fuzz-clang/%); do echo "  FUZZ $$program, $(FUZZ_SECONDS) s"; \
-		$$program -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 2>&1 | tail -4; done
+		$$program -artifact_prefix=build/fuzz-clang/ -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 2>&1 | tail -4; done
 
 build/fuzz-clang/tests/fuzz/%: build/fuzz-clang/tests/fuzz/%.c.o $(LIBS)
 	@echo "  LD   $@"

@@ -52,13 +52,10 @@ static void work(struct back_ring *ring, enum blk_layout layout, const struct bl
 
 	must(n == -EPROTO || (n >= 0 && (uint32_t)n <= ring->nr));
 	for (; n > 0; n--) {
-		if (layout == BLK_X86_32)
-			back_ring_read(ring, 0, slot, BLK_SLOT_SIZE_32);
-		else
-			back_ring_read(ring, 0, slot, BLK_SLOT_SIZE_64);
+		blk_slot_read(ring, layout, slot);
 		back_ring_consume(ring, 1);
 		status = blk_request_parse(slot, layout, limits, &r);
-		must(r.echo == slot[0]);
+		must(r.echo == slot[0] || (slot[0] == BLKIF_OP_INDIRECT && r.echo == slot[1]));
 		if (status == BLK_MORE)
 			status = blk_request_segments(&r, limits, descriptors);
 		if (status == BLK_OK)

@@ -42,7 +42,7 @@ void print_line(const char *fmt, ...)
 
 static int serve(struct xenbus *xb, uint32_t ip)
 {
-	if (!xb || net_init(xb, ip, PREFIX, 0)) {
+	if (!xb || net_init(xb, ip, PREFIX, 0, 1)) {
 		fprintf(stderr, "error: no memory\n");
 		return 1;
 	}

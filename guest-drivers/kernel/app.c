@@ -12,6 +12,7 @@
 #include <sluice/port.h>
 
 #define SPIN_NS 20000u /* about what a sleep and a wake-up cost */
+#define QUEUES 4u      /* most of the vif: half of our grants */
 
 static struct xenbus *xb;
 static int shutdown_watch;
@@ -39,6 +40,11 @@ static void command_stats(const char *arguments)
 	print_line("stats: tx_packets=%lu tx_bytes=%lu tx_dropped=%lu tx_errors=%lu tx_lost=%lu rx_packets=%lu rx_bytes=%lu rx_errors=%lu connections=%lu "
 		   "pages_left=%lu", s->tx_packets, s->tx_bytes, s->tx_dropped, s->tx_errors, s->tx_lost, s->rx_packets, s->rx_bytes, s->rx_errors,
 		   s->connections, mm_pages_left());
+	for (unsigned i = 0; i < netfront_queues(net_vif()); i++) {
+		const struct netfront_queue_stats *q = netfront_queue_stats(net_vif(), i);
+
+		print_line("queue%u: tx_packets=%lu rx_packets=%lu", i, q->tx_packets, q->rx_packets);
+	}
 }
 
 static void command_echo(const char *arguments)
@@ -161,13 +167,18 @@ void app_run(const char *command_line)
 	char word[32];
 	uint32_t ip = 0, gateway = 0;
 	unsigned prefix = 24;
+	uint64_t queues;
 
 	if (text_value(command_line, "ip", word, sizeof(word)) && !text_parse_ip(word, &ip, &prefix))
 		print_line("error: ip=%s is not of the form 10.0.0.2/24", word);
 	if (text_value(command_line, "gateway", word, sizeof(word)) && !text_parse_ip(word, &gateway, NULL))
 		print_line("error: gateway=%s is not of the form 10.0.0.1", word);
+	if (!text_number(command_line, "queues", 1, &queues) || !queues || queues > QUEUES) {
+		print_line("error: queues= is not a number from 1 to %u", QUEUES);
+		queues = 1;
+	}
 	xb = xenbus_create();
-	if (!xb || net_init(xb, ip, prefix, gateway)) {
+	if (!xb || net_init(xb, ip, prefix, gateway, (unsigned)queues)) {
 		print_line("error: not enough memory for the drivers");
 		kernel_shutdown(SHUTDOWN_crash);
 	}

@@ -9,6 +9,7 @@
 #include "kernel.h"
 #include "string.h"
 #include <errno.h>
+#include <rings/net_flow.h>
 #include <sluice/port.h>
 #include <sluice/shm.h>
 
@@ -44,12 +45,22 @@ struct packet {
 
 /* ---- out ---- */
 
+uint32_t net_flow(const uint8_t *frame)
+{
+	struct net_flow flow;
+
+	if (netfront_queues(net.nf) == 1)
+		return 0;
+	net_flow_parse(frame, HEADER_BYTES, &flow);
+	return net_flow_hash(&flow);
+}
+
 /* An empty buffer that goes out at the end of the burst; NULL when there is none (the packet is then dropped: senders repeat). */
-static struct netfront_buf *reply_buf(void)
+static struct netfront_buf *reply_buf(uint32_t flow)
 {
 	struct netfront_buf *b = &net.tx[net.nr_tx];
 
-	if (net.nr_tx == NETFRONT_BURST || netfront_tx_alloc(net.nf, b, 1) != 1)
+	if (net.nr_tx == NETFRONT_BURST || netfront_tx_alloc_flow(net.nf, flow, b, 1) != 1)
 		return NULL;
 	net.nr_tx++;
 	return b;
@@ -76,7 +87,7 @@ static void put_frame(struct netfront_buf *b, const uint8_t *frame, size_t len)
 static void send_arp(uint16_t op, const uint8_t *to, const uint8_t *target_mac, uint32_t target_ip)
 {
 	static const uint8_t fixed[6] = { 0, 1, 8, 0, 6, 4 }; /* Ethernet, IPv4 */
-	struct netfront_buf *b = reply_buf();
+	struct netfront_buf *b = reply_buf(0);
 	uint8_t frame[ARP_END];
 
 	if (!b)
@@ -169,9 +180,13 @@ static void copy_rest(struct netfront_buf *b, const struct packet *p, size_t tot
 static void echo(struct packet *p)
 {
 	size_t total = ETH_HLEN + (size_t)get_be16(p->header + IP_TOTAL);
-	struct netfront_buf *b = reply_buf();
+	struct netfront_buf *b;
 	uint8_t *h = p->header;
 
+	memcpy(h + ETH_DST, h + ETH_SRC, 6);
+	memcpy(h + ETH_SRC, net.mac, 6);
+	inet_ip_header(h, h[IP_PROTOCOL], net.ip, get_be32(h + IP_SRC), (uint16_t)(total - ETH_HLEN - IP_HLEN));
+	b = reply_buf(net_flow(h));
 	if (!b)
 		return;
 	if (total > b->room) {
@@ -179,9 +194,6 @@ static void echo(struct packet *p)
 		netfront_tx_free(net.nf, b, 1);
 		return;
 	}
-	memcpy(h + ETH_DST, h + ETH_SRC, 6);
-	memcpy(h + ETH_SRC, net.mac, 6);
-	inet_ip_header(h, h[IP_PROTOCOL], net.ip, get_be32(h + IP_SRC), (uint16_t)(total - ETH_HLEN - IP_HLEN));
 	put_frame(b, h, total < HEADER_BYTES ? total : HEADER_BYTES);
 	copy_rest(b, p, total);
 	if (b->len < total)
@@ -304,9 +316,9 @@ bool net_arm(bool tx)
 	return netfront_arm(net.nf, tx);
 }
 
-int net_init(struct xenbus *xb, uint32_t ip, unsigned prefix, uint32_t gateway)
+int net_init(struct xenbus *xb, uint32_t ip, unsigned prefix, uint32_t gateway, unsigned queues)
 {
-	struct netfront_options options = { .csum_blank = true };
+	struct netfront_options options = { .csum_blank = true, .queues = queues };
 
 	net.ip = ip;
 	net.mask = prefix ? ~0u << (32 - prefix) : 0;

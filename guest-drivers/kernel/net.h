@@ -17,13 +17,16 @@ struct net_count {
 	uint64_t first_ns, last_ns;
 };
 
-/* ip 0: no address yet, nothing is answered. gateway 0: none. -ENOMEM. */
-int net_init(struct xenbus *xb, uint32_t ip, unsigned prefix, uint32_t gateway);
+/* ip 0: no address yet, nothing is answered. gateway 0: none. queues: at most so many. -ENOMEM. */
+int net_init(struct xenbus *xb, uint32_t ip, unsigned prefix, uint32_t gateway, unsigned queues);
 
 /* Take in and answer one burst, move the handshake on. True when there was something. */
 bool net_poll(void);
 /* Ask for an event; false when something waits already. */
 bool net_arm(bool tx);
+
+/* The hash of the flow that a frame of ours belongs to, which picks the queue; at least 64 bytes of it are there. */
+uint32_t net_flow(const uint8_t *frame);
 
 bool net_connected(void);
 uint32_t net_ip(void);

@@ -23,7 +23,7 @@
 
 static struct {
 	bool active, resolved, wants_room;
-	uint32_t dst;
+	uint32_t dst, flow;
 	uint16_t size;
 	uint64_t rate;  /* packets a second; 0: no limit */
 	uint64_t seconds_ns, start_ns, end_ns; /* start: of the sending, or of the wish to while unresolved */
@@ -45,6 +45,7 @@ static void prepare_header(const uint8_t mac[6])
 	put_be16(h + UDP_CHECKSUM, 0); /* none: allowed for IPv4 */
 	put_be32(h + PROBE_MAGIC_AT, PROBE_MAGIC);
 	put_be32(h + PROBE_RUN_AT, (uint32_t)job.start_ns);
+	job.flow = net_flow(h);
 }
 
 void send_start(const char *arguments)
@@ -134,7 +135,7 @@ static bool send_burst(unsigned n)
 {
 	struct netfront_buf bufs[BURST];
 
-	if (netfront_tx_room(net_vif()) < n + ANSWERS || netfront_tx_alloc(net_vif(), bufs, n) != n)
+	if (netfront_tx_room_flow(net_vif(), job.flow) < n + ANSWERS || netfront_tx_alloc_flow(net_vif(), job.flow, bufs, n) != n)
 		return false;
 	for (unsigned i = 0; i < n; i++)
 		fill(&bufs[i], job.packets + i);

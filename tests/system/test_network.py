@@ -30,6 +30,42 @@ def talks_outside_and_between(host):
     check(int(got[1]) > 1000, f"only {got[1]} packets arrived")
 
 
+def flows_have_queues(host):
+    """A kernel with two queues, a back end with two lcores: each flow is on one queue each way, flows use both; so it is after the back end died."""
+    host.lay_wire()
+    host.start_sluiced()
+    cores = ["--cores", "0,1"] if os.cpu_count() > 1 else []
+    host.start_backend(*cores)
+    name, ip, mac = GUESTS[0]
+    host.create(name, ip, mac, extra="queues=2")
+    console = host.console(name)
+
+    def queues():
+        told = [console.ask("stats", rf"queue{number}: tx_packets=(\d+) rx_packets=(\d+)") for number in range(2)]
+        return [int(number) for found in told for number in found.groups()]
+
+    def both_used(flows):
+        lab.wait_for("guest1 to answer", 10, lambda: host.ping(ip, count=1)["received"])
+        used = set()
+        for _flow in range(flows):
+            before = queues()
+            udp = host.udp_echo(ip, rounds=60)
+            check(udp["received"] == udp["sent"] == 60, f"lost UDP: {udp}")
+            moved = [now - then for now, then in zip(queues(), before)]
+            of_flow = {number for number in range(4) if moved[number] >= udp["sent"]}
+            check(len(of_flow & {0, 2}) == len(of_flow & {1, 3}) == 1, f"{udp['sent']} packets of a flow went {moved} (tx, rx of queue 0, of queue 1)")
+            check(sum(moved[number] for number in {0, 1, 2, 3} - of_flow) < 20, f"a flow was split: {moved}")
+            used |= of_flow
+            if len(used) == 4:
+                return
+        raise lab.LabError(f"{flows} flows used only {used} of 4")
+
+    both_used(24)
+    host.kill_backend()
+    host.start_backend(*cores)
+    both_used(24)
+
+
 def xenstore_tools_see_the_tree(host):
     """libxenstore's own clients read our XenStore."""
     host.up()
@@ -130,5 +166,5 @@ def nothing_is_left_of_a_guest(host):
 
 
 if __name__ == "__main__":
-    tap.main(talks_outside_and_between, xenstore_tools_see_the_tree, backend_killed_under_traffic, guest_killed_others_lose_nothing,
+    tap.main(talks_outside_and_between, flows_have_queues, xenstore_tools_see_the_tree, backend_killed_under_traffic, guest_killed_others_lose_nothing,
              guest_crash_is_its_own, idle_costs_nothing, nothing_is_left_of_a_guest)

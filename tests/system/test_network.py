@@ -160,7 +160,7 @@ def nothing_is_left_of_a_guest(host):
     for turn in range(20):
         host.create("brief", "10.77.0.13", "00:16:3e:00:00:13")
         if turn % 2:
-            lab.wait_for("the brief guest", 5, lambda: host.ping("10.77.0.13", count=1)["received"])
+            lab.wait_for("the brief guest", 20, lambda: host.ping("10.77.0.13", count=1)["received"])
         host.sluice("destroy", "brief")
     lab.wait_for(f"the state before ({before}); now {state()}", 5, lambda: state() == before)
 

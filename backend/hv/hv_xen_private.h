@@ -14,7 +14,7 @@
 #define XEN_RING_PAGES 64u
 #define XEN_COPY_BATCH 128u /* segments of one ioctl */
 #define XEN_DMA_CHUNKS 64u  /* that devices may have */
-#define HV_XEN_DMA_KEY "sluice-dma"
+#define HV_XEN_DMA_KEY "data/sluice-dma" /* data is what a driver domain may write in its home */
 
 struct xen_evtchn {
 	struct hv_evtchn base;

@@ -62,9 +62,17 @@ def put_program(root, path, where="bin"):
 
 
 def put_libraries(root, path):
+    """A DPDK driver that others are linked with is one file with two names, as Debian has it: loaded from two files, it is there twice and DPDK panics."""
     for library in libraries(path):
         target = os.path.join(root, LIB, os.path.basename(library))
-        if not os.path.exists(target):
+        real = os.path.realpath(library)
+        if os.path.lexists(target):
+            continue
+        if os.path.dirname(real) == PMDS:
+            os.makedirs(os.path.join(root, PMDS[1:]), exist_ok=True)
+            shutil.copy(real, os.path.join(root, PMDS[1:]))
+            os.symlink(real, target)
+        else:
             shutil.copy(library, target)
 
 
@@ -121,10 +129,10 @@ def put_sluice(root):
     contract = os.path.join(release, "tests/contract/hv/test_hv_xen")
     if os.path.exists(contract):
         put_program(root, contract)
-    os.makedirs(os.path.join(root, PMDS[1:]))
+    os.makedirs(os.path.join(root, PMDS[1:]), exist_ok=True)
     for name in PMD_NAMES:
-        for path in glob.glob(f"{PMDS}/librte_{name}.so*"):
-            shutil.copy(path, os.path.join(root, PMDS[1:]), follow_symlinks=False)
+        for path in glob.glob(f"{PMDS}/librte_{name}.so.*.*"):
+            shutil.copy(path, os.path.join(root, PMDS[1:]))
             put_libraries(root, path)
     for name in ("vif-sluice", "block-sluice"):
         shutil.copy(os.path.join(ROOT, "scripts/xen", name), os.path.join(root, "etc/xen/scripts"))

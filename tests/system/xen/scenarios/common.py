@@ -31,18 +31,19 @@ def load(machine, module):
     machine.run(f"for m in $(cat /mod/{module}); do insmod /mod/$m 2>/dev/null; done; grep {module.replace('-', '_')} /proc/modules")
 
 
-def create(machine, name, kernel, vifs=(), extra="", memory=128, ramdisk=None, disks=(), vcpus=1):
+def create(machine, name, kernel, vifs=(), extra="", memory=128, ramdisk=None, disks=(), vcpus=1, more=()):
+    """more: lines of xl's configuration as they are."""
     lines = [f'name="{name}"', 'type="pv"', f"memory={memory}", f"vcpus={vcpus}", f'kernel="{kernel}"', f'extra="{extra}"',
-             "vif=[" + ",".join(f"'{vif}'" for vif in vifs) + "]", "disk=[" + ",".join(f"'{disk}'" for disk in disks) + "]", 'on_poweroff="destroy"', 'on_crash="preserve"']
+             "vif=[" + ",".join(f"'{vif}'" for vif in vifs) + "]", "disk=[" + ",".join(f"'{disk}'" for disk in disks) + "]", 'on_poweroff="destroy"', 'on_crash="preserve"', *more]
     if ramdisk:
         lines.append(f'ramdisk="{ramdisk}"')
     machine.run("printf '%s\\n' " + " ".join("'" + line.replace("'", "'\\''") + "'" for line in lines) + f" >/guest/{name}.cfg")
     machine.run(f"xl create /guest/{name}.cfg", 120)
 
 
-def boot_linux(machine, name, vifs=(), disks=(), vcpus=1, memory=192, ramdisk="/guest/initrd"):
+def boot_linux(machine, name, vifs=(), disks=(), vcpus=1, memory=192, ramdisk="/guest/initrd", more=()):
     """A Debian Linux with its own front ends, ready for commands (machine.guest)."""
-    create(machine, name, "/guest/vmlinuz", vifs, "console=hvc0 loglevel=4", memory, ramdisk, disks, vcpus)
+    create(machine, name, "/guest/vmlinuz", vifs, "console=hvc0 loglevel=4", memory, ramdisk, disks, vcpus, more)
     machine.run(f"guest {name} 150 ready", 160)
 
 
@@ -77,9 +78,10 @@ def ask_sluice(machine, name, command, pattern, seconds=60):
     return wait_sluice(machine, name, pattern, seconds)
 
 
-def wait_connected(machine, name, devid=0):
+def wait_connected(machine, name, devid=0, backend="0"):
+    """backend: the domain of its back end, as the shell says it."""
     machine.wait(f"connected vif of {name}", f'[ "$(xenstore-read /local/domain/$(xl domid {name})/device/vif/{devid}/state)" = 4 ] && '
-                 f'[ "$(xenstore-read /local/domain/0/backend/vif/$(xl domid {name})/{devid}/state)" = 4 ]', 60)
+                 f'[ "$(xenstore-read /local/domain/{backend}/backend/vif/$(xl domid {name})/{devid}/state)" = 4 ]', 60)
 
 
 def udp_echo(machine, ip, words=("sluice", "echo" * 200)):

@@ -7,6 +7,7 @@ from .driver import driver_domain
 from .life import e_life, e_linux
 from .net import a_jumbo, a_net, c_net, d_net
 from .nic import b_nic
+from .queues import a_queues
 from .save import f_save
 
-ALL = [a_net, a_jumbo, a_blk, d_net, d_blk, c_net, c_blk, b_nic, contract, e_life, e_linux, driver_domain, f_save, bad_input]
+ALL = [a_net, a_jumbo, a_queues, a_blk, d_net, d_blk, c_net, c_blk, b_nic, contract, e_life, e_linux, driver_domain, f_save, bad_input]

@@ -4,7 +4,7 @@ import re
 
 from machine import Failure
 
-from .common import ask_sluice, boot_linux, create, load, scenario, sha256, start_backend, tell_sluice, wait_sluice
+from .common import ask_sluice, boot_linux, create, guest_wait, load, scenario, sha256, start_backend, tell_sluice, wait_sluice
 
 MIB = 1 << 20
 SECTORS_A_MIB = 2048
@@ -29,11 +29,6 @@ def blocks_kib(machine, path):
 
 def attach(machine, name, line):
     machine.run(f"xl block-attach {name} {line}", 40)
-
-
-def guest_wait(machine, name, condition, seconds=30):
-    """Until it holds in the guest."""
-    machine.guest(name, f"i=0; until {condition}; do sleep 0.2; i=$((i+1)); [ $i -lt {seconds * 5} ] || exit 1; done", seconds * 2 + 10)
 
 
 def wait_disk(machine, name, dev):

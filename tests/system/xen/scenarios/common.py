@@ -47,9 +47,9 @@ def boot_linux(machine, name, vifs=(), disks=(), vcpus=1, memory=192, ramdisk="/
     machine.run(f"guest {name} 150 ready", 160)
 
 
-def create_linux(machine, name, mac, ip, script="vif-sluice", vif="", vcpus=1):
+def create_linux(machine, name, mac, ip, script="vif-sluice", vif="", vcpus=1, disks=()):
     """The same with a vif, up and with its address. vif: more of its line in xl's configuration."""
-    boot_linux(machine, name, [f"mac={mac},script={script}{vif}"], vcpus=vcpus)
+    boot_linux(machine, name, [f"mac={mac},script={script}{vif}"], disks, vcpus)
     machine.guest(name, "i=0; until [ -d /sys/class/net/eth0 ] || [ $i -gt 100 ]; do usleep 100000; i=$((i+1)); done; "
                         f"ip addr add {ip}/24 dev eth0 && ip link set eth0 up")
     wait_connected(machine, name)
@@ -59,6 +59,11 @@ def create_sluice(machine, name, mac, ip, script="vif-sluice", app="echo"):
     """Our minimal kernel."""
     create(machine, name, "/guest/sluice-guest.elf", [f"mac={mac},script={script}"], f"ip={ip}/24 app={app}", 64)
     wait_connected(machine, name)
+
+
+def guest_wait(machine, name, condition, seconds=30):
+    """Until it holds in the guest."""
+    machine.guest(name, f"i=0; until {condition}; do sleep 0.2; i=$((i+1)); [ $i -lt {seconds * 5} ] || exit 1; done", seconds * 2 + 10)
 
 
 def tell_sluice(machine, name, command):

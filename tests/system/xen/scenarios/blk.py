@@ -112,6 +112,19 @@ def detach_under_io(machine):
         machine.run(f"xl block-detach l1 xvdb && rm {path}", 60)
 
 
+def back_end_killed(machine, path):
+    """Linux gives a disk up when its back end dies and another comes; detached and attached, it serves again."""
+    machine.run("kill -9 $(cat /tmp/backend.pid); mv /tmp/backend.log /tmp/backend.log.old")
+    start_backend(machine)
+    guest_wait(machine, "l1", "! [ -b /dev/xvda ]")
+    machine.run("xl block-detach l1 xvda", 60)
+    attach(machine, "l1", disk(path))
+    wait_disk(machine, "l1", "xvda")
+    head = "dd bs=64k count=8 2>/dev/null | sha256sum"
+    if sha256(machine.guest("l1", f"cat /dev/xvda | {head}")) != sha256(machine.run(f"cat {path} | {head}")):
+        raise Failure("the disk reads wrong after the back end was killed")
+
+
 def negotiated(machine, name, number=51712):
     """What Linux's blkfront wrote into its node, and uses."""
     keys = machine.run(f"xenstore-ls /local/domain/$(xl domid {name})/device/vbd/{number}")
@@ -135,6 +148,7 @@ def a_blk(machine):
     resize_is_seen(machine, path, 96)
     readonly_refuses(machine)
     detach_under_io(machine)
+    back_end_killed(machine, path)
     machine.run("! grep -q xen_blkback /proc/modules")
     return "blkfront uses " + told
 

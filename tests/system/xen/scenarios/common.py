@@ -41,15 +41,15 @@ def create(machine, name, kernel, vifs=(), extra="", memory=128, ramdisk=None, d
     machine.run(f"xl create /guest/{name}.cfg", 120)
 
 
-def boot_linux(machine, name, vifs=(), disks=(), vcpus=1, memory=192, ramdisk="/guest/initrd", more=()):
-    """A Debian Linux with its own front ends, ready for commands (machine.guest)."""
-    create(machine, name, "/guest/vmlinuz", vifs, "console=hvc0 loglevel=4", memory, ramdisk, disks, vcpus, more)
+def boot_linux(machine, name, vifs=(), disks=(), vcpus=1, memory=192, ramdisk="/guest/initrd", more=(), extra=""):
+    """A Debian Linux with its own front ends, ready for commands (machine.guest). extra: words for its kernel."""
+    create(machine, name, "/guest/vmlinuz", vifs, f"console=hvc0 loglevel=4 {extra}", memory, ramdisk, disks, vcpus, more)
     machine.run(f"guest {name} 150 ready", 160)
 
 
-def create_linux(machine, name, mac, ip, script="vif-sluice", vif="", vcpus=1, disks=()):
-    """The same with a vif, up and with its address. vif: more of its line in xl's configuration."""
-    boot_linux(machine, name, [f"mac={mac},script={script}{vif}"], disks, vcpus)
+def create_linux(machine, name, mac, ip, script="vif-sluice", vif="", **boot):
+    """The same with a vif, up and with its address. vif: more of its line in xl's configuration; boot: for boot_linux."""
+    boot_linux(machine, name, [f"mac={mac},script={script}{vif}"], **boot)
     machine.guest(name, "i=0; until [ -d /sys/class/net/eth0 ] || [ $i -gt 100 ]; do usleep 100000; i=$((i+1)); done; "
                         f"ip addr add {ip}/24 dev eth0 && ip link set eth0 up")
     wait_connected(machine, name)

@@ -116,8 +116,10 @@ def back_end_killed(machine, path):
     """Linux gives a disk up when its back end dies and another comes; detached and attached, it serves again."""
     machine.run("kill -9 $(cat /tmp/backend.pid); mv /tmp/backend.log /tmp/backend.log.old")
     start_backend(machine)
-    guest_wait(machine, "l1", "! [ -b /dev/xvda ]")
+    machine.wait("closed disk", "[ $(xenstore-read /local/domain/$(xl domid l1)/device/vbd/51712/state) = 6 ]")
+    machine.guest("l1", "! dd if=/dev/zero of=/dev/xvda bs=4k count=1 seek=100 conv=fsync")
     machine.run("xl block-detach l1 xvda", 60)
+    guest_wait(machine, "l1", "! [ -b /dev/xvda ]")
     attach(machine, "l1", disk(path))
     wait_disk(machine, "l1", "xvda")
     head = "dd bs=64k count=8 2>/dev/null | sha256sum"

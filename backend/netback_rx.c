@@ -412,6 +412,20 @@ static unsigned keep(struct netback_queue *q, struct rte_mbuf **pkts, unsigned n
 	return kept;
 }
 
+/* Delivered packets back to where they came from: together, when they are of one piece and nobody else has them, as nearly always. */
+static void give_back(struct rte_mempool *pool, struct rte_mbuf **pkts, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		const struct rte_mbuf *m = pkts[i];
+
+		if (m->pool != pool || m->nb_segs != 1 || rte_mbuf_refcnt_read(m) != 1 || !RTE_MBUF_DIRECT(m)) {
+			rte_pktmbuf_free_bulk(pkts, n);
+			return;
+		}
+	}
+	rte_mempool_put_bulk(pool, (void **)pkts, n);
+}
+
 static unsigned deliver_locked(struct netback_queue *q, struct rte_mbuf **pkts, unsigned n)
 {
 	unsigned delivered = 0;
@@ -425,7 +439,7 @@ static unsigned deliver_locked(struct netback_queue *q, struct rte_mbuf **pkts, 
 		drain(q);
 	if (waiting(q) == 0) {
 		delivered = deliver_now(q, pkts, n);
-		rte_pktmbuf_free_bulk(pkts, delivered);
+		give_back(q->vif->nb->pool, pkts, delivered);
 		if (delivered == n)
 			return n;
 	}

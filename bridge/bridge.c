@@ -6,7 +6,6 @@
 #include "bridge.h"
 #include "fdb.h"
 #include <errno.h>
-#include <rte_byteorder.h>
 #include <rte_ether.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -119,16 +118,24 @@ static void deliver(struct bridge *b, unsigned lcore, unsigned index)
 	stats->tx_dropped += n - done;
 }
 
-static void gather(struct bridge_port *to, unsigned lcore, struct rte_mbuf *m)
+/* n packets of `bytes` in all, in order. */
+static void gather(struct bridge_port *to, unsigned lcore, struct rte_mbuf **pkts, unsigned n, uint64_t bytes)
 {
 	struct outgoing *o = &to->bridge->out[lcore];
 	struct gathered *g = &o->port[to->index];
 
-	to->stats[lcore].s.tx_bytes += m->pkt_len;
-	o->waiting[to->index / 64] |= 1ull << to->index % 64;
-	g->pkt[g->n++] = m;
-	if (g->n == BRIDGE_BURST)
-		deliver(to->bridge, lcore, to->index);
+	to->stats[lcore].s.tx_bytes += bytes;
+	while (n > 0) {
+		unsigned part = RTE_MIN(n, BRIDGE_BURST - g->n);
+
+		memcpy(g->pkt + g->n, pkts, part * sizeof(*pkts));
+		g->n += part;
+		pkts += part;
+		n -= part;
+		o->waiting[to->index / 64] |= 1ull << to->index % 64;
+		if (g->n == BRIDGE_BURST)
+			deliver(to->bridge, lcore, to->index);
+	}
 }
 
 /* To every port but the one it came from; all of them share the one packet. */
@@ -143,12 +150,12 @@ static void flood(struct bridge *b, unsigned lcore, const struct bridge_port *fr
 			continue;
 		if (last) {
 			rte_pktmbuf_refcnt_update(m, 1);
-			gather(last, lcore, m);
+			gather(last, lcore, &m, 1, m->pkt_len);
 		}
 		last = to;
 	}
 	if (last)
-		gather(last, lcore, m); /* with the reference that we were given */
+		gather(last, lcore, &m, 1, m->pkt_len); /* with the reference that we were given */
 	else
 		rte_pktmbuf_free(m);
 }
@@ -163,20 +170,6 @@ static bool is_link_local(const struct rte_ether_addr *a)
 
 /* Where packets from one address to another go. */
 enum { TO_ALL = BRIDGE_MAX_PORTS, TO_NOBODY };
-
-struct flow {
-	uint64_t dst, src; /* as they stand in a frame */
-	unsigned to;       /* a port's index, TO_ALL or TO_NOBODY */
-};
-
-/* An address and the two bytes behind it, which a frame always has. */
-static uint64_t six_bytes(const void *at)
-{
-	uint64_t word;
-
-	memcpy(&word, at, sizeof(word));
-	return word & rte_cpu_to_be_64(0xffffffffffff0000);
-}
 
 /* Learn the source; look the destination up. */
 static unsigned route(struct bridge *b, const struct bridge_port *from, const struct rte_ether_hdr *eth, uint32_t now)
@@ -194,26 +187,37 @@ static unsigned route(struct bridge *b, const struct bridge_port *from, const st
 	return to == from->index ? TO_NOBODY : (unsigned)to; /* its receiver has it already: not back out where it came in */
 }
 
-/* flow: of the packet before in this burst, which most often is this one's too: then the table has nothing new to tell or to learn. */
-static void forward(struct bridge *b, unsigned lcore, struct bridge_port *from, struct rte_mbuf *m, struct flow *flow, uint32_t now)
+static bool too_short(const struct rte_mbuf *m)
 {
-	const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(m, const struct rte_ether_hdr *);
-	uint64_t dst, src;
+	return rte_pktmbuf_data_len(m) < sizeof(struct rte_ether_hdr);
+}
 
-	if (rte_pktmbuf_data_len(m) < sizeof(*eth)) {
-		rte_pktmbuf_free(m);
-		return;
+/* How many packets from the first on have its addresses: most often all. The tables have nothing new to tell or to learn for the others. *bytes: of them all. */
+static unsigned run_of(struct rte_mbuf *const *pkts, unsigned n, uint64_t *bytes)
+{
+	const size_t addresses = 2 * sizeof(struct rte_ether_addr);
+	const void *first = rte_pktmbuf_mtod(pkts[0], const void *);
+	unsigned run = 1;
+
+	*bytes = pkts[0]->pkt_len;
+	for (; run < n && !too_short(pkts[run]) && !memcmp(rte_pktmbuf_mtod(pkts[run], const void *), first, addresses); run++)
+		*bytes += pkts[run]->pkt_len;
+	return run;
+}
+
+/* Packets from one address to another. */
+static void forward(struct bridge *b, unsigned lcore, struct bridge_port *from, struct rte_mbuf **pkts, unsigned n, uint64_t bytes, uint32_t now)
+{
+	unsigned to = route(b, from, rte_pktmbuf_mtod(pkts[0], const struct rte_ether_hdr *), now);
+
+	if (to < BRIDGE_MAX_PORTS) {
+		gather(b->port[to], lcore, pkts, n, bytes);
+	} else if (to == TO_ALL) {
+		for (unsigned i = 0; i < n; i++)
+			flood(b, lcore, from, pkts[i]);
+	} else {
+		rte_pktmbuf_free_bulk(pkts, n);
 	}
-	dst = six_bytes(&eth->dst_addr);
-	src = six_bytes(&eth->src_addr);
-	if (dst != flow->dst || src != flow->src)
-		*flow = (struct flow){ dst, src, route(b, from, eth, now) };
-	if (flow->to < BRIDGE_MAX_PORTS)
-		gather(b->port[flow->to], lcore, m);
-	else if (flow->to == TO_ALL)
-		flood(b, lcore, from, m);
-	else
-		rte_pktmbuf_free(m);
 }
 
 static uint32_t seconds(void)
@@ -226,15 +230,22 @@ static uint32_t seconds(void)
 
 void bridge_input(struct bridge_port *from, struct rte_mbuf **pkts, unsigned n)
 {
-	struct flow flow = { .dst = UINT64_MAX }; /* of no packet: an address has six bytes */
-	unsigned lcore = bridge_lcore();
+	unsigned lcore = bridge_lcore(), run;
 	struct bridge_port_stats *stats = &from->stats[lcore].s;
 	uint32_t now = seconds();
+	uint64_t bytes;
 
 	stats->rx_packets += n;
-	for (unsigned i = 0; i < n; i++) {
-		stats->rx_bytes += pkts[i]->pkt_len;
-		forward(from->bridge, lcore, from, pkts[i], &flow, now);
+	for (unsigned i = 0; i < n; i += run) {
+		if (too_short(pkts[i])) {
+			stats->rx_bytes += pkts[i]->pkt_len;
+			rte_pktmbuf_free(pkts[i]);
+			run = 1;
+			continue;
+		}
+		run = run_of(pkts + i, n - i, &bytes);
+		stats->rx_bytes += bytes;
+		forward(from->bridge, lcore, from, pkts + i, run, bytes, now);
 	}
 }
 

@@ -389,7 +389,7 @@ unsigned blkfront_poll(struct blkfront *bf, struct blkfront_io **done, unsigned 
 
 bool blkfront_arm(struct blkfront *bf)
 {
-	if (bf->broken || bf->done_first || (bf->gone && bf->first))
+	if (bf->broken || bf->done_first || (bf->gone && bf->first) || !xenbus_arm(bf->xb))
 		return false;
 	if (!bf->connected)
 		return true;

@@ -466,7 +466,7 @@ bool netfront_arm(struct netfront *nf, bool tx)
 {
 	bool sleep = true;
 
-	if (nf->broken)
+	if (nf->broken || !xenbus_arm(nf->xb))
 		return false;
 	for (unsigned i = 0; nf->connected && i < nf->nr_queues; i++)
 		sleep &= queue_arm(&nf->queue[i], tx);

@@ -366,17 +366,32 @@ void xenbus_unwatch(struct xenbus *xb, int watch)
 	xb->watch[watch].used = xb->watch[watch].raised = false;
 }
 
+static void take_in(struct xenbus *xb)
+{
+	if (port_store_take() || xb->more)
+		pump(xb, 0);
+}
+
 bool xenbus_watch_take(struct xenbus *xb, int watch)
 {
 	bool raised;
 
 	if (watch < 0 || watch >= (int)XENBUS_WATCHES)
 		return false;
-	if (port_store_take() || xb->more)
-		pump(xb, 0);
+	take_in(xb);
 	raised = xb->watch[watch].raised;
 	xb->watch[watch].raised = false;
 	return raised;
+}
+
+bool xenbus_arm(struct xenbus *xb)
+{
+	bool raised = false;
+
+	take_in(xb);
+	for (unsigned i = 0; i < XENBUS_WATCHES; i++)
+		raised |= xb->watch[i].raised;
+	return !raised;
 }
 
 void xenbus_watch_raise(struct xenbus *xb, int watch)

@@ -49,6 +49,11 @@ int xenbus_watch(struct xenbus *xb, const char *dir, const char *key);
 void xenbus_unwatch(struct xenbus *xb, int watch); /* negative numbers are fine */
 /* Changed since the last call? Takes in what has arrived; never waits. */
 bool xenbus_watch_take(struct xenbus *xb, int watch);
+/*
+ * Before a wait: true when all that has arrived was taken. An event may have come behind the reply to a request, or have been taken in while another watch
+ * was asked for; no notification will tell of it again. Whoever sets a watch takes it, or its program never sleeps.
+ */
+bool xenbus_arm(struct xenbus *xb);
 /* Raise it by hand, so that its owner looks again. */
 void xenbus_watch_raise(struct xenbus *xb, int watch);
 

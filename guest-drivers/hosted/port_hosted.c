@@ -253,11 +253,11 @@ int hosted_wait_device(struct xenbus *xb, const char *type, unsigned index, unsi
 	watch = xenbus_watch(xb, dir, NULL);
 	if (watch < 0)
 		return hosted.lost ? -EPIPE : watch;
-	for (;;) {
-		there = xenbus_watch_take(xb, watch) && xenbus_read_state(xb, dir) != XenbusStateUnknown;
-		if (there || hosted.lost || port_now_ns() >= deadline)
-			break;
-		port_wait(deadline);
+	while (!there && !hosted.lost && port_now_ns() < deadline) {
+		if (xenbus_watch_take(xb, watch))
+			there = xenbus_read_state(xb, dir) != XenbusStateUnknown;
+		else
+			port_wait(deadline);
 	}
 	xenbus_unwatch(xb, watch);
 	return there ? 0 : hosted.lost ? -EPIPE : -ETIMEDOUT;

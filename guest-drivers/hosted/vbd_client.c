@@ -239,7 +239,8 @@ static int connect_disk(const struct vbd_client_config *c)
 			port_log(PORT_LOG_ERROR, "disk %u of %s is not served within %u s: see sluice-backend's log", c->number, c->name, c->wait_s);
 			return -ETIMEDOUT;
 		}
-		port_wait(deadline);
+		if (blkfront_arm(vbd.bf))
+			port_wait(deadline);
 	}
 	vbd.info = *blkfront_info(vbd.bf);
 	return 0;

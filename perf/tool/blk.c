@@ -125,7 +125,8 @@ static int connect_disk(struct blk_run *run)
 	while (blkfront_step(run->bf) != BLKFRONT_CONNECTED) {
 		if (hosted_lost() || port_now_ns() >= deadline)
 			return hosted_lost() ? -EPIPE : -ETIMEDOUT;
-		port_wait(deadline);
+		if (blkfront_arm(run->bf))
+			port_wait(deadline);
 	}
 	return 0;
 }

@@ -44,7 +44,8 @@ static int connect_vif(struct net_domain *d, const struct net_options *o, unsign
 	while (netfront_step(d->vif[index]) != NETFRONT_CONNECTED) {
 		if (hosted_lost() || port_now_ns() >= deadline)
 			return hosted_lost() ? -EPIPE : -ETIMEDOUT;
-		port_wait(deadline);
+		if (netfront_arm(d->vif[index], false))
+			port_wait(deadline);
 	}
 	return 0;
 }

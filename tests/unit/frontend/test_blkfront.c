@@ -479,6 +479,10 @@ static void test_arming(void **state)
 	assert_false(blkfront_arm(bf));
 	assert_int_equal(blkfront_poll(bf, done, 1), 1);
 	assert_true(blkfront_arm(bf));
+	blk_script_back(hv, "state", "5");
+	assert_false(blkfront_arm(bf)); /* the back end moved: step first */
+	assert_int_equal(blkfront_step(bf), BLKFRONT_CLOSED);
+	assert_true(blkfront_arm(bf));
 }
 
 /* ---- a back end that lies ---- */

@@ -542,6 +542,10 @@ static void test_arm(void **state)
 	assert_false(port_evtchn_take(rx));
 	assert_int_equal(netfront_rx(nf, bufs + 1, 64), 1);
 	assert_true(netfront_arm(nf, true)); /* nothing in flight: nothing to wait for on tx */
+	script_back(hv, "state", "5");
+	assert_false(netfront_arm(nf, false)); /* the back end moved: step first */
+	assert_int_equal(netfront_step(nf), NETFRONT_CLOSED);
+	assert_true(netfront_arm(nf, false));
 }
 
 static void test_in_flight_packets_are_counted_as_lost(void **state)

@@ -161,6 +161,30 @@ static void test_an_event_behind_a_reply_is_not_lost(void **state)
 	assert_true(xenbus_watch_take(xb, w));
 }
 
+/* Each of these is taken in by a call that is not its own: whoever slept then would sleep on it for ever. */
+static void test_no_sleep_on_an_event_that_nobody_took(void **state)
+{
+	int w = xenbus_watch(xb, "data", NULL), other = xenbus_watch(xb, "control", NULL);
+
+	(void)state;
+	while (xenbus_watch_take(xb, w) || xenbus_watch_take(xb, other))
+		;
+	assert_true(xenbus_arm(xb));
+	put("/local/domain/3/data/k", "1");
+	assert_false(xenbus_watch_take(xb, other));
+	assert_false(xenbus_arm(xb));
+	assert_true(xenbus_watch_take(xb, w));
+	assert_true(xenbus_arm(xb));
+	assert_int_equal(xenbus_write(xb, XENBUS_NO_TXN, "data", "k", "2"), 0); /* its event comes behind the reply */
+	port_store_take();
+	assert_false(xenbus_arm(xb));
+	assert_true(xenbus_watch_take(xb, w));
+	put("/local/domain/3/data/k", "3");
+	xenbus_unwatch(xb, w);
+	assert_true(xenbus_arm(xb));
+	xenbus_unwatch(xb, other);
+}
+
 static void test_watches_are_bounded(void **state)
 {
 	char long_path[XENBUS_PATH_MAX + 1];
@@ -277,6 +301,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_transactions, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_watches_are_flags, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_an_event_behind_a_reply_is_not_lost, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_sleep_on_an_event_that_nobody_took, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_watches_are_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stream_in_small_pieces, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stale_replies_are_dropped, setup, teardown),

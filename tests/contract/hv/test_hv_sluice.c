@@ -19,22 +19,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "suite.h"
+#include "suite_puppet.h"
 
-#define DOMAINS 256u
 #define ANSWER_MS 10000
 #define GUEST_MIB 16
 
 static char run_dir[] = "/tmp/sluice-contract-XXXXXX";
 static char guest_kernel[4096];
 static pid_t sluiced;
-
-/* A guest's console, and what came of it that was not looked at yet. */
-static struct console {
-	int fd_plus_1;
-	char text[16384];
-	size_t len;
-} consoles[DOMAINS];
 
 static int complain(const char *what)
 {
@@ -150,77 +142,13 @@ static void stop_sluiced(void)
 
 /* ---- a guest ---- */
 
-static bool console_more(struct console *c)
-{
-	struct pollfd p = {.fd = c->fd_plus_1 - 1, .events = POLLIN};
-	ssize_t n;
-
-	if (c->len == sizeof(c->text) - 1) { /* what is old was looked at */
-		memmove(c->text, c->text + c->len / 2, c->len - c->len / 2);
-		c->len -= c->len / 2;
-	}
-	if (poll(&p, 1, ANSWER_MS) != 1)
-		return false;
-	n = read(c->fd_plus_1 - 1, c->text + c->len, sizeof(c->text) - 1 - c->len);
-	if (n <= 0)
-		return false;
-	c->len += (size_t)n;
-	c->text[c->len] = '\0';
-	return true;
-}
-
-/* The guest's next answer: what follows "puppet: " on a whole line. Everything up to it is forgotten. */
-static bool answer(struct console *c, char *out, size_t max)
-{
-	static const char prefix[] = "puppet: ";
-
-	for (;;) {
-		char *at = strstr(c->text, prefix), *end = at ? strpbrk(at, "\r\n") : NULL;
-
-		if (end) {
-			snprintf(out, max, "%.*s", (int)(end - at - (ptrdiff_t)strlen(prefix)), at + strlen(prefix));
-			c->len -= (size_t)(end - c->text);
-			memmove(c->text, end, c->len + 1);
-			return true;
-		}
-		if (!console_more(c)) {
-			fprintf(stderr, "no answer from the guest; it said: %s\n", c->text);
-			return false;
-		}
-	}
-}
-
-/* One move of the puppet. 0 with what follows "ok" in *value, or -errno. */
-static int move(domid_t domid, uint64_t *value, const char *fmt, ...)
-{
-	struct console *c = &consoles[domid];
-	char said[256];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vdprintf(c->fd_plus_1 - 1, fmt, ap);
-	va_end(ap);
-	if (!answer(c, said, sizeof(said)))
-		return -EIO;
-	if (!strcmp(said, "busy"))
-		return -EBUSY;
-	if (strncmp(said, "ok", 2)) {
-		fprintf(stderr, "the guest says: %s\n", said);
-		return -EINVAL;
-	}
-	if (value)
-		*value = strtoull(said + 2, NULL, 10);
-	return 0;
-}
-
 static int domain_create(struct hv_peer *p, domid_t *domid)
 {
 	static unsigned nr;
-	char reply[1024], said[64];
+	char reply[1024];
 	const char *id;
 	int fd = request(reply, sizeof(reply), "{\"command\":\"create\",\"name\":\"puppet%u\",\"kernel\":\"%s\",\"cmdline\":\"app=puppet\","
 	                 "\"memory_mib\":%u,\"on_crash\":\"preserve\"}\n", ++nr, guest_kernel, GUEST_MIB);
-	struct console *c;
 
 	(void)p;
 	if (fd < 0)
@@ -230,13 +158,11 @@ static int domain_create(struct hv_peer *p, domid_t *domid)
 	if (!id)
 		return -EPROTO;
 	*domid = (domid_t)strtoul(id + strlen("\"domid\":"), NULL, 10);
-	c = &consoles[*domid % DOMAINS];
-	c->len = 0;
-	c->text[0] = '\0';
-	c->fd_plus_1 = 1 + request(reply, sizeof(reply), "{\"command\":\"console\",\"domain\":%u}\n", *domid);
-	if (!c->fd_plus_1 || !command(reply, sizeof(reply), "unpause", *domid))
+	fd = request(reply, sizeof(reply), "{\"command\":\"console\",\"domain\":%u}\n", *domid);
+	if (fd < 0)
 		return -EIO;
-	return answer(c, said, sizeof(said)) && !strcmp(said, "ready") ? 0 : -EIO;
+	puppet_open(*domid, fd, ANSWER_MS);
+	return command(reply, sizeof(reply), "unpause", *domid) ? puppet_ready(*domid) : -EIO;
 }
 
 static void domain_destroy(struct hv_peer *p, domid_t domid)
@@ -245,87 +171,7 @@ static void domain_destroy(struct hv_peer *p, domid_t domid)
 
 	(void)p;
 	command(reply, sizeof(reply), "destroy", domid);
-	if (consoles[domid].fd_plus_1)
-		close(consoles[domid].fd_plus_1 - 1);
-	consoles[domid].fd_plus_1 = 0;
-}
-
-static int page(struct hv_peer *p, domid_t domid, unsigned *n)
-{
-	uint64_t value = 0;
-	int rc = move(domid, &value, "page\n");
-
-	(void)p;
-	*n = (unsigned)value;
-	return rc;
-}
-
-static int poke(struct hv_peer *p, domid_t domid, unsigned n, unsigned offset, uint8_t byte, unsigned count)
-{
-	(void)p;
-	return move(domid, NULL, "poke %u %u %u %u\n", n, offset, byte, count);
-}
-
-static int peek(struct hv_peer *p, domid_t domid, unsigned n, unsigned offset)
-{
-	uint64_t value = 0;
-	int rc = move(domid, &value, "peek %u %u\n", n, offset);
-
-	(void)p;
-	return rc ? rc : (int)value;
-}
-
-static int grant(struct hv_peer *p, domid_t domid, unsigned n, domid_t to, bool readonly, gref_t *gref)
-{
-	uint64_t value = 0;
-	int rc = move(domid, &value, "grant %u %u %u\n", n, to, readonly);
-
-	(void)p;
-	*gref = (gref_t)value;
-	return rc;
-}
-
-static int ungrant(struct hv_peer *p, domid_t domid, gref_t gref)
-{
-	(void)p;
-	return move(domid, NULL, "ungrant %u\n", gref);
-}
-
-static int evtchn(struct hv_peer *p, domid_t domid, domid_t remote, evtchn_t *port)
-{
-	uint64_t value = 0;
-	int rc = move(domid, &value, "evtchn %u\n", remote);
-
-	(void)p;
-	*port = (evtchn_t)value;
-	return rc;
-}
-
-static int send_event(struct hv_peer *p, domid_t domid, evtchn_t port)
-{
-	(void)p;
-	return move(domid, NULL, "send %u\n", port);
-}
-
-static int take(struct hv_peer *p, domid_t domid, evtchn_t port)
-{
-	uint64_t value = 0;
-	int rc = move(domid, &value, "take %u\n", port);
-
-	(void)p;
-	return rc ? rc : (int)value;
-}
-
-static int close_port(struct hv_peer *p, domid_t domid, evtchn_t port)
-{
-	(void)p;
-	return move(domid, NULL, "close %u\n", port);
-}
-
-static int store(struct hv_peer *p, domid_t domid, const char *path, const char *value)
-{
-	(void)p;
-	return move(domid, NULL, "store %s %s\n", path, value);
+	puppet_close(domid);
 }
 
 static int second(struct hv_peer *p, struct hv **out)
@@ -337,16 +183,7 @@ static int second(struct hv_peer *p, struct hv **out)
 static const struct hv_peer_ops ops = {
 	.domain_create = domain_create,
 	.domain_destroy = domain_destroy,
-	.page = page,
-	.poke = poke,
-	.peek = peek,
-	.grant = grant,
-	.ungrant = ungrant,
-	.evtchn = evtchn,
-	.send = send_event,
-	.take = take,
-	.close = close_port,
-	.store = store,
+	PUPPET_MOVES,
 	.second = second,
 };
 

@@ -265,6 +265,22 @@ static unsigned deliver_now(struct netback_queue *q, struct rte_mbuf **pkts, uns
 	return done;
 }
 
+/* Delivered packets back to where they came from: together, when they are of one piece and nobody else has them, as nearly always. */
+static void give_back(const struct netback_queue *q, struct rte_mbuf **pkts, unsigned n)
+{
+	struct rte_mempool *pool = q->vif->nb->pool;
+
+	for (unsigned i = 0; i < n; i++) {
+		const struct rte_mbuf *m = pkts[i];
+
+		if (m->pool != pool || m->nb_segs != 1 || rte_mbuf_refcnt_read(m) != 1 || !RTE_MBUF_DIRECT(m)) {
+			rte_pktmbuf_free_bulk(pkts, n);
+			return;
+		}
+	}
+	rte_mempool_put_bulk(pool, (void **)pkts, n);
+}
+
 /* What waits, up to where the array of them ends. */
 static unsigned deliver_waiting(struct netback_queue *q)
 {
@@ -273,7 +289,7 @@ static unsigned deliver_waiting(struct netback_queue *q)
 
 	for (unsigned i = 0; i < n; i++)
 		dequeue(q);
-	rte_pktmbuf_free_bulk(&q->waiting[at], n);
+	give_back(q, &q->waiting[at], n);
 	return n;
 }
 
@@ -328,12 +344,12 @@ static bool arm_for_first(struct netback_queue *q)
 
 bool netback_rx_arm(struct netback_queue *q)
 {
-	bool fits_now;
+	bool ready;
 
 	bridge_lock(&q->rx_lock);
-	fits_now = arm_for_first(q);
+	ready = arm_for_first(q);
 	bridge_unlock(&q->rx_lock);
-	return fits_now;
+	return ready;
 }
 
 static void stall_over(struct poll_timer *timer)
@@ -372,7 +388,7 @@ static unsigned accept_packet(struct netback_queue *q, struct rte_mbuf *m)
 		return 0;
 	}
 	out[0] = m;
-	if (m->ol_flags & (RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_IP_CKSUM))
+	if (m->ol_flags & OFFLOAD_WISHES)
 		n = offload_finish(m, netback_rx_abilities(vif, m), vif->nb->pool, out, SEGMENTS_MAX);
 	for (unsigned i = 0; i < n; i++) {
 		if (fits(vif, out[i])) {
@@ -412,20 +428,6 @@ static unsigned keep(struct netback_queue *q, struct rte_mbuf **pkts, unsigned n
 	return kept;
 }
 
-/* Delivered packets back to where they came from: together, when they are of one piece and nobody else has them, as nearly always. */
-static void give_back(struct rte_mempool *pool, struct rte_mbuf **pkts, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++) {
-		const struct rte_mbuf *m = pkts[i];
-
-		if (m->pool != pool || m->nb_segs != 1 || rte_mbuf_refcnt_read(m) != 1 || !RTE_MBUF_DIRECT(m)) {
-			rte_pktmbuf_free_bulk(pkts, n);
-			return;
-		}
-	}
-	rte_mempool_put_bulk(pool, (void **)pkts, n);
-}
-
 static unsigned deliver_locked(struct netback_queue *q, struct rte_mbuf **pkts, unsigned n)
 {
 	unsigned delivered = 0;
@@ -439,7 +441,7 @@ static unsigned deliver_locked(struct netback_queue *q, struct rte_mbuf **pkts, 
 		drain(q);
 	if (waiting(q) == 0) {
 		delivered = deliver_now(q, pkts, n);
-		give_back(q->vif->nb->pool, pkts, delivered);
+		give_back(q, pkts, delivered);
 		if (delivered == n)
 			return n;
 	}

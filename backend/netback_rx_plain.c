@@ -2,12 +2,10 @@
 /* The short way from bridge to guest: packets of one slot into static grants, at once. The long way, and who calls this, is netback_rx.c. */
 #include "netback_rx_requests.h"
 
-#define WISHES (RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_IP_CKSUM)
-
 /* NETRXF_* of a packet that goes to this guest as it is and alone; -1: it needs the long way. */
 static int plain_flags(const struct netback_vif *vif, const struct rte_mbuf *m, uint32_t most)
 {
-	uint64_t wishes = m->ol_flags & WISHES;
+	uint64_t wishes = m->ol_flags & OFFLOAD_WISHES;
 
 	if (m->pkt_len < NET_ETH_HLEN || m->pkt_len > most)
 		return -1;

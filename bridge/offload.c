@@ -9,8 +9,6 @@
 #include <rte_ether.h>
 #include <rte_net.h>
 
-#define WISHES (RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_IP_CKSUM)
-
 /* Of an IPv4 header with l3_len bytes at ip; room: bytes of the packet from ip on. Sets l4_len_total and v4. */
 static bool check_ipv4(const struct rte_ipv4_hdr *ip, uint32_t room, struct offload_headers *h)
 {
@@ -130,13 +128,13 @@ void offload_checksum(struct rte_mbuf *m, const struct offload_headers *h)
 	*field = (uint16_t)~sum;
 	if (!*field && h->proto == IPPROTO_UDP)
 		*field = 0xffff; /* 0 would say "no checksum" (RFC 768) */
-	m->ol_flags &= ~WISHES;
+	m->ol_flags &= ~OFFLOAD_WISHES;
 }
 
 /* What the packet wants and the port is not able to do. */
 static uint64_t missing(const struct rte_mbuf *m, unsigned able)
 {
-	uint64_t wants = m->ol_flags & WISHES;
+	uint64_t wants = m->ol_flags & OFFLOAD_WISHES;
 	unsigned tso = m->ol_flags & RTE_MBUF_F_TX_IPV4 ? OFFLOAD_TSO4 : OFFLOAD_TSO6;
 
 	if ((wants & RTE_MBUF_F_TX_TCP_SEG) && (able & tso) && (able & OFFLOAD_CSUM))

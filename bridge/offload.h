@@ -9,6 +9,9 @@
 #include <rte_mbuf.h>
 #include <stdbool.h>
 
+/* All that a sender can ask for, in ol_flags. */
+#define OFFLOAD_WISHES (RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_IP_CKSUM)
+
 enum { OFFLOAD_CSUM = 1, OFFLOAD_TSO4 = 2, OFFLOAD_TSO6 = 4 };
 
 /* Does the packet want anything that this port cannot do (an OR of the above)? */

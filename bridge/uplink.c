@@ -124,10 +124,9 @@ static struct rte_mbuf *own(struct uplink *u, struct rte_mbuf *m)
 /* One packet from the bridge, as one or more in v (room for SEGMENTS_MAX); 0 when it is dropped. */
 static unsigned make_ready(struct uplink *u, struct rte_mbuf *m, struct rte_mbuf **v)
 {
-	const uint64_t wishes = RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_IP_CKSUM;
 	unsigned n, kept = 0;
 
-	if (m->nb_segs == 1 && u->inner == u->pool && !(m->ol_flags & (wishes | lent_flag)) && m->pkt_len <= u->frame_max) {
+	if (m->nb_segs == 1 && u->inner == u->pool && !(m->ol_flags & (OFFLOAD_WISHES | lent_flag)) && m->pkt_len <= u->frame_max) {
 		v[0] = m;
 		return 1;
 	}

@@ -103,7 +103,7 @@ static bool makes_holes(int fd, uint64_t size)
 {
 	off_t beyond = (off_t)((size + PAGE - 1) / PAGE * PAGE);
 
-	return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, beyond, PAGE) == 0;
+	return fallocate(fd, STORAGE_HOLE, beyond, PAGE) == 0;
 }
 
 static void describe_file(const struct storage_file *f, const struct stat *st, struct blkdev_info *info)

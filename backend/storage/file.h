@@ -11,6 +11,8 @@
 
 #include "storage.h"
 
+#define STORAGE_HOLE (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE) /* a discard, for fallocate */
+
 struct storage_file {
 	int buffered;
 	int direct; /* -1: the file system has none */

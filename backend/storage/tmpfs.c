@@ -16,7 +16,6 @@
 #include <sys/vfs.h>
 
 #define SLICE (1u << 20)
-#define HOLE (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 
 struct tmpfs {
 	struct blkdev dev;
@@ -72,7 +71,7 @@ static int run(struct tmpfs *t, const struct blkdev_io *io)
 		return rc; /* nothing lasts longer than the host here */
 	if (io->op == BLKDEV_READ || io->op == BLKDEV_WRITE)
 		return transfer(t, io);
-	return fallocate(t->file.buffered, HOLE, (off_t)io->offset, (off_t)io->len) ? -errno : 0;
+	return fallocate(t->file.buffered, STORAGE_HOLE, (off_t)io->offset, (off_t)io->len) ? -errno : 0;
 }
 
 static void tmpfs_submit(struct blkdev *d, struct blkdev_io *io)

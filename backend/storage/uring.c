@@ -19,7 +19,6 @@
 #define QUEUE 256u
 #define FIRST_BATCH 4u   /* entries that an idle disk is given at once */
 #define ENTER_TRIES 100u /* while Linux says that it has no memory for a request just now */
-#define HOLE (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 
 enum { FILE_BUFFERED, FILE_DIRECT }; /* of the registered files */
 
@@ -105,7 +104,7 @@ static void prepare(struct uring *u, struct request *r)
 		break;
 	case BLKDEV_DISCARD:
 	case BLKDEV_SECURE_DISCARD:
-		io_uring_prep_fallocate(sqe, FILE_BUFFERED, HOLE, (off_t)r->io->offset, (off_t)r->io->len);
+		io_uring_prep_fallocate(sqe, FILE_BUFFERED, STORAGE_HOLE, (off_t)r->io->offset, (off_t)r->io->len);
 		break;
 	default:
 		prepare_transfer(u, sqe, r);

@@ -49,7 +49,8 @@ struct poller {
 	bool nap; /* an uplink without a descriptor: sleep in short naps */
 	uint64_t tsc_per_us;
 	uint64_t spin;       /* TSC */
-	uint64_t last_work;  /* TSC */
+	bool busy;           /* the last round found work */
+	uint64_t rest_from;  /* TSC of the first round that found none */
 	uint64_t next_fds;   /* TSC */
 	struct poller_stats stats;
 };
@@ -267,8 +268,7 @@ void poller_activate(struct poller *p, struct poll_item *item)
 {
 	if (item->active)
 		return;
-	item->active = true;
-	item->busy_until = rte_rdtsc() + p->spin;
+	item->active = item->busy = true;
 	TAILQ_INSERT_TAIL(&p->active, item, next);
 }
 
@@ -337,6 +337,13 @@ static unsigned take_events(struct poller *p, bool arm)
 	return n;
 }
 
+/* Idle time counts from the first poll that found nothing: the work before it may have taken longer than any spin, or have lost the core. */
+static void rest(struct poller *p, struct poll_item *item, uint64_t now)
+{
+	item->busy = false;
+	item->rest_until = now + p->spin;
+}
+
 static unsigned poll_items(struct poller *p, uint64_t now)
 {
 	struct poll_item *item, *following;
@@ -348,8 +355,10 @@ static unsigned poll_items(struct poller *p, uint64_t now)
 		following = TAILQ_NEXT(item, next);
 		work += n;
 		if (n)
-			item->busy_until = now + p->spin;
-		else if (now > item->busy_until && !item->arm(item))
+			item->busy = true;
+		else if (item->busy)
+			rest(p, item, now);
+		else if (now > item->rest_until && !item->arm(item))
 			deactivate(p, item);
 	}
 	return work;
@@ -503,8 +512,8 @@ static void sleep_a_while(struct poller *p)
 		doze(p, sleep_ms(p, from));
 	}
 	__atomic_store_n(&p->asleep, false, __ATOMIC_RELAXED);
-	p->last_work = rte_rdtsc();
-	adapt_spin(p, p->last_work - from);
+	p->rest_from = rte_rdtsc();
+	adapt_spin(p, p->rest_from - from);
 }
 
 void poller_round(struct poller *p, bool may_sleep)
@@ -513,7 +522,9 @@ void poller_round(struct poller *p, bool may_sleep)
 
 	stand_aside(p);
 	p->stats.rounds++;
-	if (may_sleep && TAILQ_EMPTY(&p->active) && now - p->last_work > p->spin) {
+	if (p->busy)
+		p->rest_from = now;
+	if (may_sleep && TAILQ_EMPTY(&p->active) && now - p->rest_from > p->spin) {
 		sleep_a_while(p);
 		now = rte_rdtsc();
 	} else if (now >= p->next_fds) {
@@ -522,8 +533,7 @@ void poller_round(struct poller *p, bool may_sleep)
 	take_events(p, false);
 	take_kicks(p);
 	fire_timers(p, now);
-	if (poll_items(p, now) + poll_uplinks(p) > 0)
-		p->last_work = now;
+	p->busy = poll_items(p, now) + poll_uplinks(p) > 0;
 	p->flush(p->flush_ctx);
 }
 

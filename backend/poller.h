@@ -29,7 +29,8 @@ struct poll_item {
 	bool (*arm)(struct poll_item *item);
 	/* poller's own; zeroed by the owner at first */
 	bool active;
-	uint64_t busy_until; /* TSC */
+	bool busy;           /* its last poll found work */
+	uint64_t rest_until; /* TSC: armed when it has found none until then */
 	TAILQ_ENTRY(poll_item) next;
 	bool kicked;
 	struct poll_item *next_kicked;

@@ -13,12 +13,13 @@
 
 static struct hv *hv;
 static struct poller *poller;
-static unsigned flushes;
+static unsigned flushes, flush_ms;
 
 static void flush(void *ctx)
 {
 	(void)ctx;
 	flushes++;
+	rte_delay_us_block(flush_ms * 1000);
 }
 
 struct test_item {
@@ -101,6 +102,26 @@ static void items_come_and_go(void **state)
 	hv_fake_evtchn_send(hv, 1, remote);
 	run_ms(1);
 	assert_int_equal(t.polls, polls + 1);
+}
+
+/* A round that takes longer than any spin is no idle time: the next one polls, arms nothing, and does not sleep. */
+static void slow_work_is_not_idle_time(void **state)
+{
+	struct test_item t = fresh;
+	struct poller_stats stats;
+
+	(void)state;
+	t.work = 2;
+	poller_activate(poller, &t.item);
+	flush_ms = 1;
+	for (unsigned i = 0; i < 3; i++)
+		poller_round(poller, true);
+	flush_ms = 0;
+	poller_stats(poller, &stats);
+	assert_int_equal(t.polls, 3);
+	assert_int_equal(t.arms, 0);
+	assert_int_equal(stats.sleeps, 0);
+	poller_remove(poller, &t.item);
 }
 
 /* Something came while it armed: it stays. */
@@ -258,6 +279,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(items_come_and_go, setup, teardown),
+		cmocka_unit_test_setup_teardown(slow_work_is_not_idle_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(arm_that_finds_work_keeps_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(bind_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(timers, setup, teardown),

@@ -397,7 +397,7 @@ static bool may_take(const struct blkback_queue *q)
 {
 	const struct blkback_vbd *vbd = q->vbd;
 
-	return vbd->live && !q->barrier && q->free && vbd->segments + vbd->bb->burst->nr_segs < BLKBACK_SEGMENTS;
+	return vbd->live && (!vbd->stopped || q->left) && !q->barrier && q->free && vbd->segments + vbd->bb->burst->nr_segs < BLKBACK_SEGMENTS;
 }
 
 static unsigned take_burst(struct blkback_queue *q)
@@ -414,6 +414,8 @@ static unsigned take_burst(struct blkback_queue *q)
 
 		blk_slot_read(&q->ring, vbd->layout, slot);
 		back_ring_consume(&q->ring, 1);
+		if (vbd->stopped)
+			q->left--;
 		sort_request(req, blk_request_parse(slot, vbd->layout, &vbd->limits, &req->r));
 	}
 	if (vbd->bb->burst->copies.n > 0)
@@ -480,9 +482,28 @@ unsigned blkback_poll(struct blkback_vbd *vbd)
 	unmaps_run(vbd->bb);
 	push(vbd);
 	vbd->stats.bursts += n > 0;
-	if (vbd->stopped && blkback_inflight(vbd) == 0)
+	if (vbd->stopped && blkback_drained(vbd))
 		blkback_session_over(vbd);
 	return n;
+}
+
+void blkback_stop(struct blkback_vbd *vbd)
+{
+	vbd->stopped = true;
+	for (unsigned i = 0; i < vbd->nr_queues; i++) {
+		int pending = vbd->live ? back_ring_pending(&vbd->queue[i].ring) : 0;
+
+		vbd->queue[i].left = pending > 0 ? (unsigned)pending : 0;
+	}
+}
+
+bool blkback_drained(const struct blkback_vbd *vbd)
+{
+	unsigned open = blkback_inflight(vbd);
+
+	for (unsigned i = 0; vbd->live && i < vbd->nr_queues; i++)
+		open += vbd->queue[i].left + (vbd->queue[i].barrier != NULL);
+	return open == 0;
 }
 
 bool blkback_arm(struct blkback_vbd *vbd)

@@ -7,8 +7,9 @@
  * Two severities: a bad request gets an error response and the vbd goes on; a ring whose indices lie fails the device (device_fail), and only that one.
  *
  * A request's life: its slot is copied once, parsed and checked (rings/blk_segments.h), its pages are mapped, it is submitted, it ends, its pages are unmapped (or
- * kept, when persistent), it is answered. Where the session ends first (disconnect), the storage is waited for without blocking anybody: the
- * device stays in Closing until then, so that no late write of an old session falls into a new one.
+ * kept, when persistent), it is answered. When the session ends (disconnect), what the front end has posted until then is still done and answered, without
+ * blocking anybody: Linux waits for the last answer before it gives a disk up. The device stays in Closing until then, so that no late write of an old session
+ * falls into a new one.
  */
 #ifndef BACKEND_BLKBACK_H
 #define BACKEND_BLKBACK_H
@@ -93,6 +94,7 @@ struct blkback_queue {
 	struct blkback_request *barrier; /* taken off the ring; nothing after it is taken until it has ended */
 	bool barrier_runs;
 	unsigned inflight;               /* at the storage, the barrier included */
+	unsigned left;                   /* of a stopped session: requests that are still to be taken */
 };
 
 struct blkback_stats {
@@ -182,6 +184,10 @@ void blkback_open_fini(struct blkback *bb);
 unsigned blkback_poll(struct blkback_vbd *vbd);
 /* Ask for events at the next requests; true when there is something to do already. */
 bool blkback_arm(struct blkback_vbd *vbd);
+/* The session ends: only what stands in the rings now is taken any more. blkback_session_over follows when blkback_drained. */
+void blkback_stop(struct blkback_vbd *vbd);
+/* All that was taken, or will be, is answered. */
+bool blkback_drained(const struct blkback_vbd *vbd);
 /* Requests that are at the storage. */
 unsigned blkback_inflight(const struct blkback_vbd *vbd);
 /* All requests of a queue free; ring and nr are set. */
@@ -189,7 +195,7 @@ int blkback_queue_init(struct blkback_queue *q);
 /* Unmaps all that requests still hold, those at the storage too: only when the storage is closed or done. Frees them. */
 void blkback_queue_fini(struct blkback_queue *q);
 
-/* blkback_connect.c, for blkback_poll: the last request of a stopped session has ended. */
+/* blkback_connect.c, for blkback_poll: a stopped session is drained. */
 void blkback_session_over(struct blkback_vbd *vbd);
 
 #endif

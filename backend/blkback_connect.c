@@ -344,8 +344,10 @@ static int queue_connect(struct blkback_queue *q, const gref_t *grefs, unsigned 
 
 static void session_end(struct blkback_vbd *vbd)
 {
-	for (unsigned i = 0; i < vbd->nr_queues; i++)
+	for (unsigned i = 0; i < vbd->nr_queues; i++) {
+		queue_disconnect(&vbd->queue[i]);
 		blkback_queue_fini(&vbd->queue[i]);
+	}
 	if (vbd->grants)
 		blkback_grants_drop(vbd->grants, vbd->bb->hv);
 	free(vbd->grants);
@@ -366,11 +368,8 @@ static void vbd_disconnect(struct device *dev)
 
 	if (!vbd->session)
 		return;
-	vbd->live = false;
-	vbd->stopped = true;
-	for (unsigned i = 0; i < vbd->nr_queues; i++)
-		queue_disconnect(&vbd->queue[i]);
-	if (blkback_inflight(vbd) == 0)
+	blkback_stop(vbd);
+	if (blkback_drained(vbd))
 		session_end(vbd);
 	else
 		poller_activate(vbd->bb->poller, &vbd->item);

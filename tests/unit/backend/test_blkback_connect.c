@@ -358,21 +358,41 @@ static void start_held_write(void)
 	assert_int_equal(disk.nr_held, 1);
 }
 
+static void assert_answered(uint64_t id)
+{
+	struct blk_peer_rsp rsp;
+
+	assert_true(blk_peer_take(&p, 0, &rsp));
+	assert_int_equal(rsp.id, id);
+	assert_int_equal(rsp.status, BLKIF_RSP_OKAY);
+}
+
+/* Linux gives a disk up with requests on their way, and then waits for their answers. What is posted after Closed is nobody's. */
 static void closing_waits_for_the_disk(void **state)
 {
+	struct blk_segment seg = blk_peer_seg(&p, 1, 0, 7);
+	struct blk_peer_rsp rsp;
+
 	(void)state;
 	blk_peer_add(&p, &disk, "w");
 	start_held_write();
-	blk_peer_state(&p, XenbusStateClosing);
-	assert_state(XenbusStateClosing);
-	blk_peer_disconnect(&p);
-	blk_peer_state(&p, XenbusStateClosed);
+	blk_peer_send(&p, 0, blk_peer_rw(&p, BLKIF_OP_WRITE, 2, 8, &seg, 1));
+	blk_peer_state(&p, XenbusStateClosed); /* seen before the second write is */
 	assert_state(XenbusStateClosing); /* not yet: a late write could fall into the next session */
+	assert_int_equal(disk.nr_held, 2);
 	assert_int_equal(hv_fake_grant_busy(w.hv, 1, p.gref[0]), 1);
+	blk_peer_send(&p, 0, blk_peer_rw(&p, BLKIF_OP_WRITE, 3, 16, &seg, 1));
 	blk_peer_assert_works(&neighbour);
 	blk_disk_end(&disk, 0);
+	assert_state(XenbusStateClosing);
+	assert_answered(1);
+	blk_disk_end(&disk, 0);
 	assert_state(XenbusStateClosed);
+	assert_answered(2);
+	assert_false(blk_peer_take(&p, 0, &rsp));
+	assert_int_equal(disk.nr_held, 0);
 	assert_int_equal(hv_fake_grant_busy(w.hv, 1, p.gref[0]), 0);
+	blk_peer_disconnect(&p);
 	disk.hold = false;
 	blk_peer_state(&p, XenbusStateInitialising);
 	assert_state(XenbusStateInitWait);

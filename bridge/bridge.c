@@ -138,8 +138,14 @@ static void gather(struct bridge_port *to, unsigned lcore, struct rte_mbuf **pkt
 	}
 }
 
-/* To every port but the one it came from; all of them share the one packet. */
-static void flood(struct bridge *b, unsigned lcore, const struct bridge_port *from, struct rte_mbuf *m)
+static void share(struct rte_mbuf **pkts, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		rte_pktmbuf_refcnt_update(pkts[i], 1);
+}
+
+/* To every port but the one they came from; all of them share the packets. */
+static void flood(struct bridge *b, unsigned lcore, const struct bridge_port *from, struct rte_mbuf **pkts, unsigned n, uint64_t bytes)
 {
 	struct bridge_port *last = NULL;
 
@@ -149,15 +155,15 @@ static void flood(struct bridge *b, unsigned lcore, const struct bridge_port *fr
 		if (!to || to == from)
 			continue;
 		if (last) {
-			rte_pktmbuf_refcnt_update(m, 1);
-			gather(last, lcore, &m, 1, m->pkt_len);
+			share(pkts, n);
+			gather(last, lcore, pkts, n, bytes);
 		}
 		last = to;
 	}
 	if (last)
-		gather(last, lcore, &m, 1, m->pkt_len); /* with the reference that we were given */
+		gather(last, lcore, pkts, n, bytes); /* with the references that we were given */
 	else
-		rte_pktmbuf_free(m);
+		rte_pktmbuf_free_bulk(pkts, n);
 }
 
 /* 01:80:c2:00:00:0x belong to the link itself (IEEE 802.1D 7.12.6): spanning tree, pause frames, LLDP. A bridge does not pass them on. */
@@ -210,14 +216,12 @@ static void forward(struct bridge *b, unsigned lcore, struct bridge_port *from, 
 {
 	unsigned to = route(b, from, rte_pktmbuf_mtod(pkts[0], const struct rte_ether_hdr *), now);
 
-	if (to < BRIDGE_MAX_PORTS) {
+	if (to < BRIDGE_MAX_PORTS)
 		gather(b->port[to], lcore, pkts, n, bytes);
-	} else if (to == TO_ALL) {
-		for (unsigned i = 0; i < n; i++)
-			flood(b, lcore, from, pkts[i]);
-	} else {
+	else if (to == TO_ALL)
+		flood(b, lcore, from, pkts, n, bytes);
+	else
 		rte_pktmbuf_free_bulk(pkts, n);
-	}
 }
 
 static uint32_t seconds(void)

@@ -9,11 +9,3 @@ void copy_batch_run(struct copy_batch *b, struct hv *hv)
 	for (unsigned i = 0; rc && i < b->n; i++)
 		b->op[i].status = GNTST_general_error;
 }
-
-bool copy_batch_ok(const struct copy_batch *b, unsigned first, unsigned n)
-{
-	for (unsigned i = first; i < first + n; i++)
-		if (b->op[i].status != GNTST_okay)
-			return false;
-	return true;
-}

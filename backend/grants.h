@@ -41,6 +41,12 @@ static inline void copy_batch_out(struct copy_batch *b, domid_t domid, gref_t gr
 void copy_batch_run(struct copy_batch *b, struct hv *hv);
 
 /* Did the n operations from `first` on all succeed? */
-bool copy_batch_ok(const struct copy_batch *b, unsigned first, unsigned n);
+static inline bool copy_batch_ok(const struct copy_batch *b, unsigned first, unsigned n)
+{
+	for (unsigned i = first; i < first + n; i++)
+		if (b->op[i].status != GNTST_okay)
+			return false;
+	return true;
+}
 
 #endif

@@ -51,7 +51,6 @@ struct netback_tx_burst {
 struct netback_rx_burst {
 	struct copy_batch copies;
 	unsigned nr, nr_slots;
-	struct rte_mbuf *packet[NETBACK_BURST];
 	uint8_t headers[NETBACK_BURST][HEADERS_MAX];
 	uint16_t slot_of_op[COPY_BATCH_OPS];
 	net_rx_slot slots[256 + NET_SLOTS_MAX + NET_EXTRAS_MAX];
@@ -158,6 +157,9 @@ unsigned netback_tx_burst(struct netback_queue *q);
 /* netback_tx_plain.c: one-slot packets from the head of the window, as far as the short way goes. Gives them in pkts, with their answers (as many as slots were
  * taken) in b->rsp; returns how many packets. */
 unsigned netback_tx_plain(struct netback_queue *q, struct netback_tx_burst *b, struct rte_mbuf **pkts);
+/* Take the packet of this slot into the burst, with its answer, as one grant copy. False when it needs the long way: then nothing was done. The caller has made sure of
+ * room for a copy. */
+bool netback_tx_plain_copy(struct netback_queue *q, struct netback_tx_burst *b, const struct netif_tx_request *req);
 static inline void netback_tx_window_drop(struct netback_queue *q, unsigned n)
 {
 	q->window_at += n;
@@ -174,7 +176,9 @@ unsigned netback_rx_poll(struct netback_queue *q);
 bool netback_rx_arm(struct netback_queue *q);
 /* What this guest takes of such a packet as it is (OFFLOAD_*). */
 unsigned netback_rx_abilities(const struct netback_vif *vif, const struct rte_mbuf *m);
-/* netback_rx_plain.c: deliver packets from the first on, as far as they go the short way and there is room. Returns how many; all stay the caller's to free. */
+/* netback_rx_plain.c: put the packet into the burst as one grant copy. False when it needs the long way: then nothing was done. The caller has made sure of room for a copy. */
+bool netback_rx_plain_copy(struct netback_queue *q, struct netback_rx_burst *b, struct rte_mbuf *m);
+/* Deliver packets from the first on, as far as they go the short way and there is room. Returns how many; all stay the caller's to free. */
 unsigned netback_rx_plain(struct netback_queue *q, struct rte_mbuf **pkts, unsigned n);
 void netback_rx_init(struct netback_queue *q);
 /* Frees what waits. */

@@ -152,7 +152,7 @@ static void put_packet(struct netback_queue *q, struct netback_rx_burst *b, stru
 	p.nr_extras = p.gso_type != XEN_NETIF_GSO_TYPE_NONE; /* tells net_packet_slot_of where the fragments are */
 	copy_packet(q, b, &c, m, headers, header_len);
 	b->nr_slots += net_rx_build(&p, &b->slots[b->nr_slots]);
-	b->packet[b->nr++] = m;
+	b->nr++;
 }
 
 /* ---- bursts ---- */
@@ -206,8 +206,11 @@ static int gather(struct netback_queue *q, struct netback_rx_burst *b, struct rt
 
 	while (rc >= 0 && b->nr < RTE_MIN(n, NETBACK_BURST)) {
 		struct rte_mbuf *m = pkts[b->nr];
-		unsigned slots = slots_needed(m);
+		unsigned slots;
 
+		if (copy_batch_room(&b->copies) && netback_rx_plain_copy(q, b, m))
+			continue;
+		slots = slots_needed(m);
 		if (slots > rx_requests(q))
 			rc = rx_look_ahead(q);
 		if (rc < 0 || slots > rx_requests(q) || ops_needed(m) > copy_batch_room(&b->copies) || !fits_now(q, m) ||

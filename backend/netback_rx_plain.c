@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The short way from bridge to guest: packets of one slot into static grants, at once. The long way, and who calls this, is netback_rx.c. */
+/*
+ * The short ways from bridge to guest, for packets of one slot: into static grants at once, and else as one grant copy. The long way, and who calls these, is
+ * netback_rx.c.
+ */
 #include "netback_rx_requests.h"
 
 /* NETRXF_* of a packet that goes to this guest as it is and alone; -1: it needs the long way. */
@@ -14,6 +17,11 @@ static int plain_flags(const struct netback_vif *vif, const struct rte_mbuf *m, 
 	if (wishes)
 		return (int)(NETRXF_csum_blank | NETRXF_data_validated);
 	return (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD ? (int)NETRXF_data_validated : 0;
+}
+
+static uint32_t plain_most(const struct netback_vif *vif)
+{
+	return RTE_MIN(vif->mtu + NET_ETH_HLEN + 8, SLUICE_PAGE_SIZE); /* two VLAN tags */
 }
 
 static void copy_all(uint8_t *to, struct rte_mbuf *m)
@@ -47,9 +55,25 @@ static bool put_plain(struct netback_queue *q, struct rte_mbuf *m, uint16_t flag
 	return true;
 }
 
+bool netback_rx_plain_copy(struct netback_queue *q, struct netback_rx_burst *b, struct rte_mbuf *m)
+{
+	int flags = m->nb_segs > 1 || lent_is(m) ? -1 : plain_flags(q->vif, m, plain_most(q->vif));
+	const struct netif_rx_request *req = rx_first_request(q);
+	struct netif_rx_response *rsp = &b->slots[b->nr_slots].rsp;
+
+	if (flags < 0 || rx_requests(q) == 0 || static_grants_write(&q->grants, req->gref))
+		return false;
+	q->ahead_head++;
+	*rsp = (struct netif_rx_response){.id = req->id, .offset = rx_place(q, m->pkt_len), .flags = (uint16_t)flags, .status = (int16_t)m->pkt_len};
+	b->slot_of_op[b->copies.n] = (uint16_t)b->nr_slots++;
+	copy_batch_out(&b->copies, q->vif->domid, req->gref, rsp->offset, rte_pktmbuf_mtod(m, const void *), m->data_len);
+	b->nr++;
+	return true;
+}
+
 unsigned netback_rx_plain(struct netback_queue *q, struct rte_mbuf **pkts, unsigned n)
 {
-	uint32_t most = RTE_MIN(q->vif->mtu + NET_ETH_HLEN + 8, SLUICE_PAGE_SIZE);
+	uint32_t most = plain_most(q->vif);
 	unsigned done = 0;
 	int flags;
 

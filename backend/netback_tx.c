@@ -157,11 +157,16 @@ static unsigned collect(struct netback_queue *q, struct netback_tx_burst *b, boo
 	unsigned at = 0;
 
 	while (b->nr < NETBACK_BURST && at < q->window_nr && copy_batch_room(&b->copies) >= TX_PACKET_OPS) {
+		const net_tx_slot *slot = &q->window[q->window_at + at];
 		int rc;
 
+		if (netback_tx_plain_copy(q, b, &slot->req)) {
+			at++;
+			continue;
+		}
 		if (more && q->window_nr - at < NET_SLOTS_LOOK)
 			break;
-		rc = net_tx_parse(&q->window[q->window_at + at], q->window_nr - at, &p);
+		rc = net_tx_parse(slot, q->window_nr - at, &p);
 		if (rc == -EPROTO) {
 			netback_queue_broken(q, p.why);
 			break;

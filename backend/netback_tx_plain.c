@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The short way from guest to bridge: packets of one slot that ask for nothing, in static grants. Nearly all packets are so. The long way, and who calls
- * this, is netback_tx.c.
+ * The short ways from guest to bridge, for packets of one slot that ask for nothing, as nearly all are: in static grants, or each as one grant copy. The long way,
+ * and who calls these, is netback_tx.c.
  */
 #include "netback.h"
 #include <string.h>
 
 #define SMALL 64u /* a copy of so many bytes is four moves */
 
-/* Where the bytes of such a packet are; NULL: it has to go the long way. */
+static bool plain(const struct netif_tx_request *req)
+{
+	return !(req->flags & ~NETTXF_data_validated) && req->size >= NET_ETH_HLEN && (uint32_t)req->offset + req->size <= SLUICE_PAGE_SIZE;
+}
+
+/* Where the bytes of such a packet are; NULL: it has to go another way. */
 static const uint8_t *plain_bytes(const struct netback_queue *q, const struct netif_tx_request *req)
 {
-	const uint8_t *page;
+	const uint8_t *page = plain(req) ? static_grants_read(&q->grants, req->gref) : NULL;
 
-	if ((req->flags & ~NETTXF_data_validated) || req->size < NET_ETH_HLEN || (uint32_t)req->offset + req->size > SLUICE_PAGE_SIZE)
-		return NULL;
-	page = static_grants_read(&q->grants, req->gref);
 	return page ? page + req->offset : NULL;
 }
 
@@ -63,4 +65,23 @@ unsigned netback_tx_plain(struct netback_queue *q, struct netback_tx_burst *b, s
 	b->nr_rsp = n;
 	netback_tx_window_drop(q, n);
 	return n;
+}
+
+bool netback_tx_plain_copy(struct netback_queue *q, struct netback_tx_burst *b, const struct netif_tx_request *req)
+{
+	struct netback_tx_packet *t = &b->packet[b->nr];
+	struct rte_mbuf *m;
+
+	if (!plain(req) || req->size > RTE_MBUF_DEFAULT_DATAROOM || static_grants_read(&q->grants, req->gref))
+		return false;
+	m = rte_pktmbuf_alloc(q->vif->nb->pool);
+	if (!m)
+		return false;
+	m->pkt_len = m->data_len = req->size;
+	*t = (struct netback_tx_packet){.m = m, .first_op = (uint16_t)b->copies.n, .nr_ops = 1, .first_rsp = (uint16_t)b->nr_rsp, .nr_rsp = 1,
+					.gso_type = XEN_NETIF_GSO_TYPE_NONE, .data_validated = req->flags & NETTXF_data_validated};
+	b->rsp[b->nr_rsp++] = (struct netif_tx_response){.id = req->id, .status = NETIF_RSP_OKAY};
+	copy_batch_in(&b->copies, q->vif->domid, req->gref, req->offset, rte_pktmbuf_mtod(m, void *), req->size);
+	b->nr++;
+	return true;
 }

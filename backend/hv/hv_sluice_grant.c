@@ -252,81 +252,88 @@ void hv_sluice_grant_fini(struct hv_sluice *s)
 
 /* ---- copy ---- */
 
-static bool end_ok(const struct hv_sluice *s, const struct hv_copy_end *end, uint16_t len, domid_t *lock, int16_t *status)
+static inline bool in_page(const struct hv_copy_end *end, uint16_t len)
 {
-	*lock = HVSHARE_NO_DOMAIN;
-	if (end->local)
-		return true;
-	if (end->offset + len > SLUICE_PAGE_SIZE) {
-		*status = GNTST_bad_copy_arg;
-		return false;
-	}
-	if (!hvshare_domain_usable(s->view.share, end->domid)) {
-		*status = GNTST_bad_domain;
-		return false;
-	}
-	*lock = end->domid;
-	return true;
+	return end->offset + len <= SLUICE_PAGE_SIZE;
 }
 
-static int16_t end_begin(const struct hv_sluice *s, const struct hv_copy_end *end, bool readonly, uint8_t **at)
+static inline int16_t end_begin(const struct hv_sluice *s, const struct hv_copy_end *end, bool readonly, uint8_t **at)
 {
-	int16_t status;
 	mfn_t mfn;
+	int16_t status = hvshare_grant_begin(&s->view, end->domid, end->gref, 0, readonly, &mfn);
 
-	if (end->local) {
-		*at = end->local;
-		return GNTST_okay;
-	}
-	status = hvshare_grant_begin(&s->view, end->domid, end->gref, 0, readonly, &mfn);
 	if (status == GNTST_okay)
 		*at = hvshare_page(&s->view, mfn) + end->offset;
 	return status;
 }
 
-static void end_end(const struct hv_sluice *s, const struct hv_copy_end *end)
+static inline void end_end(const struct hv_sluice *s, const struct hv_copy_end *end)
 {
-	if (!end->local)
-		hvshare_grant_end(&s->view, end->domid, end->gref);
+	hvshare_grant_end(&s->view, end->domid, end->gref);
 }
 
-/* Two granted ends may be one page (a guest that talks to itself), so those may overlap. */
-static void copy_bytes(const struct hv_copy_op *op, uint8_t *to, const uint8_t *from)
+/* Between a guest's page and our memory: nearly every copy is so. */
+static inline int16_t copy_with_guest(struct hv_sluice *s, struct hvshare_locks *locks, const struct hv_copy_op *op, bool out)
 {
-	if (op->src.local || op->dst.local)
-		shm_copy_bulk(to, from, op->len);
+	const struct hv_copy_end *end = out ? &op->dst : &op->src;
+	int16_t status;
+	uint8_t *at;
+
+	if (!in_page(end, op->len))
+		return GNTST_bad_copy_arg;
+	if (end->domid == HVSHARE_NO_DOMAIN || !lock_domains(s, locks, end->domid, HVSHARE_NO_DOMAIN))
+		return GNTST_bad_domain;
+	status = end_begin(s, end, !out, &at);
+	if (status != GNTST_okay)
+		return status;
+	if (out)
+		shm_copy_bulk(at, op->src.local, op->len);
 	else
-		__builtin_memmove(to, from, op->len);
+		shm_copy_bulk(op->dst.local, at, op->len);
+	end_end(s, end);
+	return GNTST_okay;
 }
 
-static int16_t copy_one(struct hv_sluice *s, struct hvshare_locks *locks, const struct hv_copy_op *op)
+/* The two may be one page (a guest that talks to itself), so they may overlap. */
+static int16_t copy_between_guests(struct hv_sluice *s, struct hvshare_locks *locks, const struct hv_copy_op *op)
 {
-	domid_t src, dst;
 	uint8_t *from, *to;
 	int16_t status;
 
-	if (!end_ok(s, &op->src, op->len, &src, &status) || !end_ok(s, &op->dst, op->len, &dst, &status))
-		return status;
-	if (!lock_domains(s, locks, src, dst))
+	if (!in_page(&op->src, op->len) || !in_page(&op->dst, op->len))
+		return GNTST_bad_copy_arg;
+	if (op->src.domid == HVSHARE_NO_DOMAIN || op->dst.domid == HVSHARE_NO_DOMAIN || !lock_domains(s, locks, op->src.domid, op->dst.domid))
 		return GNTST_bad_domain;
 	status = end_begin(s, &op->src, true, &from);
 	if (status != GNTST_okay)
 		return status;
 	status = end_begin(s, &op->dst, false, &to);
 	if (status == GNTST_okay) {
-		copy_bytes(op, to, from);
+		__builtin_memmove(to, from, op->len);
 		end_end(s, &op->dst);
 	}
 	end_end(s, &op->src);
 	return status;
 }
 
-/* The entry's line comes from the guest's core. A gref or a frame that is no good is found out later. */
-static void prefetch_entry(const struct hv_sluice *s, const struct hv_copy_end *end)
+static int16_t copy_one(struct hv_sluice *s, struct hvshare_locks *locks, const struct hv_copy_op *op)
 {
+	if (op->src.local && op->dst.local) {
+		shm_copy_bulk(op->dst.local, op->src.local, op->len);
+		return GNTST_okay;
+	}
+	if (op->dst.local)
+		return copy_with_guest(s, locks, op, false);
+	return op->src.local ? copy_with_guest(s, locks, op, true) : copy_between_guests(s, locks, op);
+}
+
+/* The entry's line comes from the guest's core. A gref or a frame that is no good is found out later. */
+static void prefetch_entry(const struct hv_sluice *s, const struct hv_copy_op *op)
+{
+	const struct hv_copy_end *end = op->src.local ? &op->dst : &op->src;
 	const struct hvshare_domain *d;
 
-	if (end->local || !hvshare_domain_usable(s->view.share, end->domid))
+	if (end->domid >= HVSHARE_DOMAINS)
 		return;
 	d = &s->view.share->domain[end->domid];
 	if (hvshare_gref_valid(d, end->gref))
@@ -339,10 +346,8 @@ int hv_sluice_copy(struct hv *hv, struct hv_copy_op *ops, unsigned n)
 	struct hvshare_locks locks = {.uses = 0};
 
 	for (unsigned i = 0; i < n; i++) {
-		if (i + PREFETCH_AHEAD < n) {
-			prefetch_entry(s, &ops[i + PREFETCH_AHEAD].src);
-			prefetch_entry(s, &ops[i + PREFETCH_AHEAD].dst);
-		}
+		if (i + PREFETCH_AHEAD < n)
+			prefetch_entry(s, &ops[i + PREFETCH_AHEAD]);
 		ops[i].status = copy_one(s, &locks, &ops[i]);
 	}
 	hvshare_locks_drop(&s->view, &locks);

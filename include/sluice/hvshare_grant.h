@@ -188,7 +188,7 @@ static inline void hvshare_entry_unmark(const struct hvshare_view *w, struct hvs
  * Begin to use the page behind gref: the entry is checked and marked, *mfn is the frame. Nothing is counted, so the lock must be held
  * until hvshare_grant_end. GNTST_okay or why not.
  */
-static inline int16_t hvshare_grant_begin(const struct hvshare_view *w, domid_t domid, gref_t gref, domid_t grantee, bool readonly,
+static inline __attribute__((always_inline)) int16_t hvshare_grant_begin(const struct hvshare_view *w, domid_t domid, gref_t gref, domid_t grantee, bool readonly,
                                           mfn_t *mfn)
 {
 	struct hvshare_domain *d = &w->share->domain[domid];

@@ -77,6 +77,24 @@ static void one_frame(void **state)
 	assert_int_equal(a.tx_ok, 1);
 }
 
+/* One slot, to both sides of what one mbuf holds. */
+static void one_slot_of_any_size(void **state)
+{
+	static const uint32_t len[] = {14, 2047, 2048, 2049, 4095, 4096};
+
+	(void)state;
+	for (unsigned i = 0; i < RTE_DIM(len); i++) {
+		world_frame(frame, len[i], 1, 9);
+		fake_guest_send(&a, frame, len[i], 0, NULL);
+		world_settle(&w);
+		assert_int_equal(nr_seen, 1);
+		assert_seen(0, frame, len[i]);
+		assert_int_equal(fake_guest_take_tx(&a), 1);
+		forget();
+	}
+	assert_int_equal(a.tx_errors, 0);
+}
+
 /* 18 slots of every chunk size that fits, and the largest packet. */
 static void scatter_gather(void **state)
 {
@@ -309,6 +327,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(one_frame, setup, teardown),
+		cmocka_unit_test_setup_teardown(one_slot_of_any_size, setup, teardown),
 		cmocka_unit_test_setup_teardown(scatter_gather, setup, teardown),
 		cmocka_unit_test_setup_teardown(many, setup, teardown),
 		cmocka_unit_test_setup_teardown(copies_are_batched, setup, teardown),

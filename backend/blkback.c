@@ -28,7 +28,7 @@ int blkback_queue_init(struct blkback_queue *q)
 	q->free = NULL;
 	q->barrier = NULL;
 	q->barrier_runs = false;
-	q->inflight = 0;
+	q->inflight = q->left = 0;
 	for (uint32_t i = q->ring.nr; i-- > 0;) {
 		q->request[i].q = q;
 		q->request[i].io.owner = &q->request[i];
@@ -98,7 +98,7 @@ void blkback_queue_fini(struct blkback_queue *q)
 	unmaps_run(q->vbd->bb);
 	free(q->request);
 	q->request = q->free = q->barrier = NULL;
-	q->inflight = 0;
+	q->inflight = q->left = 0;
 }
 
 unsigned blkback_inflight(const struct blkback_vbd *vbd)
@@ -397,7 +397,7 @@ static bool may_take(const struct blkback_queue *q)
 {
 	const struct blkback_vbd *vbd = q->vbd;
 
-	return vbd->live && (!vbd->stopped || q->left) && !q->barrier && q->free && vbd->segments + vbd->bb->burst->nr_segs < BLKBACK_SEGMENTS;
+	return vbd->live && (!vbd->stopped || vbd->lingers || q->left) && !q->barrier && q->free && vbd->segments + vbd->bb->burst->nr_segs < BLKBACK_SEGMENTS;
 }
 
 static unsigned take_burst(struct blkback_queue *q)
@@ -414,7 +414,7 @@ static unsigned take_burst(struct blkback_queue *q)
 
 		blk_slot_read(&q->ring, vbd->layout, slot);
 		back_ring_consume(&q->ring, 1);
-		if (vbd->stopped)
+		if (q->left)
 			q->left--;
 		sort_request(req, blk_request_parse(slot, vbd->layout, &vbd->limits, &req->r));
 	}
@@ -490,6 +490,7 @@ unsigned blkback_poll(struct blkback_vbd *vbd)
 void blkback_stop(struct blkback_vbd *vbd)
 {
 	vbd->stopped = true;
+	vbd->lingers = 0;
 	for (unsigned i = 0; i < vbd->nr_queues; i++) {
 		int pending = vbd->live ? back_ring_pending(&vbd->queue[i].ring) : 0;
 
@@ -497,9 +498,37 @@ void blkback_stop(struct blkback_vbd *vbd)
 	}
 }
 
+static void linger_again(struct blkback_vbd *vbd)
+{
+	vbd->linger_requests = vbd->stats.requests;
+	poller_timer_set(vbd->bb->poller, &vbd->linger, BLKBACK_LINGER_US);
+}
+
+static void linger_over(struct poll_timer *timer)
+{
+	struct blkback_vbd *vbd = (struct blkback_vbd *)((char *)timer - offsetof(struct blkback_vbd, linger));
+	bool quiet = blkback_inflight(vbd) == 0 && vbd->stats.requests == vbd->linger_requests;
+
+	if (!vbd->live || quiet || --vbd->lingers == 0)
+		blkback_stop(vbd);
+	else
+		linger_again(vbd);
+	poller_activate(vbd->bb->poller, &vbd->item);
+}
+
+void blkback_linger(struct blkback_vbd *vbd)
+{
+	vbd->stopped = true;
+	vbd->lingers = BLKBACK_LINGERS;
+	vbd->linger.fire = linger_over;
+	linger_again(vbd);
+	for (unsigned i = 0; i < vbd->nr_queues; i++)
+		poller_notify(vbd->bb->poller, vbd->queue[i].port);
+}
+
 bool blkback_drained(const struct blkback_vbd *vbd)
 {
-	unsigned open = blkback_inflight(vbd);
+	unsigned open = blkback_inflight(vbd) + vbd->lingers;
 
 	for (unsigned i = 0; vbd->live && i < vbd->nr_queues; i++)
 		open += vbd->queue[i].left + (vbd->queue[i].barrier != NULL);

@@ -9,7 +9,8 @@
  * A request's life: its slot is copied once, parsed and checked (rings/blk_segments.h), its pages are mapped, it is submitted, it ends, its pages are unmapped (or
  * kept, when persistent), it is answered. When the session ends (disconnect), what the front end has posted until then is still done and answered, without
  * blocking anybody: Linux waits for the last answer before it gives a disk up. The device stays in Closing until then, so that no late write of an old session
- * falls into a new one.
+ * falls into a new one. When it was not the front end's wish (block-detach), Linux may even have requests in hand that it posts after it has said Closed, when
+ * an event makes it look: it gets one, and what it posts then is served, too (blkback_linger).
  */
 #ifndef BACKEND_BLKBACK_H
 #define BACKEND_BLKBACK_H
@@ -28,6 +29,8 @@
 #define BLKBACK_UNMAP_OPS 512u
 #define BLKBACK_GRANTS 1056u   /* persistent grants of a vbd that are kept mapped: Linux' default */
 #define BLKBACK_SEGMENTS 2048u /* of requests under way; beyond it a vbd's requests stay on its rings, so that no guest takes all that can be mapped */
+#define BLKBACK_LINGER_US 50000u /* after a disk was taken away: until its guest has posted nothing for so long */
+#define BLKBACK_LINGERS 100u     /* but not longer than these */
 #define BLKBACK_REFRESH_US 2000000u /* how often a disk's size is looked at */
 
 struct blkback_vbd;
@@ -123,6 +126,9 @@ struct blkback_vbd {
 	bool live;     /* connected and not failed */
 	bool session;  /* from connect until the last request under way has ended */
 	bool stopped;  /* disconnected, and the session is not over */
+	struct poll_timer linger;     /* of a stopped session that still takes requests */
+	unsigned lingers;             /* times that it may be set again; 0: it takes no more than what is `left` */
+	uint64_t linger_requests;     /* stats.requests when it was set */
 	unsigned segments; /* of requests under way */
 	bool queued;   /* something was submitted since the last kick */
 	enum blk_layout layout;
@@ -186,6 +192,8 @@ unsigned blkback_poll(struct blkback_vbd *vbd);
 bool blkback_arm(struct blkback_vbd *vbd);
 /* The session ends: only what stands in the rings now is taken any more. blkback_session_over follows when blkback_drained. */
 void blkback_stop(struct blkback_vbd *vbd);
+/* The session ends, but by our wish: as above once the guest has had time to post what it still has in hand. */
+void blkback_linger(struct blkback_vbd *vbd);
 /* All that was taken, or will be, is answered. */
 bool blkback_drained(const struct blkback_vbd *vbd);
 /* Requests that are at the storage. */

@@ -352,6 +352,8 @@ static void session_end(struct blkback_vbd *vbd)
 		blkback_grants_drop(vbd->grants, vbd->bb->hv);
 	free(vbd->grants);
 	vbd->grants = NULL;
+	poller_timer_cancel(vbd->bb->poller, &vbd->linger);
+	vbd->lingers = 0;
 	vbd->nr_queues = 0;
 	vbd->session = vbd->stopped = vbd->live = false;
 }
@@ -368,7 +370,10 @@ static void vbd_disconnect(struct device *dev)
 
 	if (!vbd->session)
 		return;
-	blkback_stop(vbd);
+	if (vbd->live && dev->state == XenbusStateClosing)
+		blkback_linger(vbd);
+	else
+		blkback_stop(vbd);
 	if (blkback_drained(vbd))
 		session_end(vbd);
 	else

@@ -401,6 +401,57 @@ static void closing_waits_for_the_disk(void **state)
 	blk_peer_assert_works(&p);
 }
 
+/* A Linux guest whose disk is taken away may post what it still has in hand after it has said Closed, when an event makes it look. */
+static void taken_away_under_writes(void **state)
+{
+	struct blk_segment seg = blk_peer_seg(&p, 1, 0, 7);
+	struct blk_peer_rsp rsp;
+
+	(void)state;
+	blk_peer_add(&p, &disk, "w");
+	own_key("online", "0");
+	own_key("state", "5");
+	assert_state(XenbusStateClosing);
+	while (hv_fake_evtchn_take(w.hv, 1, p.queue[0].port))
+		;
+	blk_peer_state(&p, XenbusStateClosed);
+	assert_state(XenbusStateClosing);
+	assert_true(hv_fake_evtchn_take(w.hv, 1, p.queue[0].port));
+	for (unsigned id = 1; id <= 2; id++) {
+		blk_peer_send(&p, 0, blk_peer_rw(&p, BLKIF_OP_WRITE, id, 8, &seg, 1));
+		assert_state(XenbusStateClosing);
+		assert_answered(id);
+		blk_world_run_ms(&w, BLKBACK_LINGER_US / 1000 * 4 / 5);
+	}
+	blk_world_run_ms(&w, BLKBACK_LINGER_US / 1000 * 2);
+	blk_world_settle(&w);
+	assert_null(blk_peer_vbd(&p)); /* offline and Closed: forgotten */
+	assert_false(blk_peer_take(&p, 0, &rsp));
+	blk_peer_disconnect(&p);
+}
+
+static void posts_for_ever(void **state)
+{
+	struct blk_segment seg = blk_peer_seg(&p, 1, 0, 7);
+	struct blk_peer_rsp rsp;
+	unsigned turns = 0;
+
+	(void)state;
+	blk_peer_add(&p, &disk, "w");
+	own_key("online", "0");
+	own_key("state", "5");
+	blk_world_settle(&w);
+	blk_peer_state(&p, XenbusStateClosed);
+	blk_world_settle(&w);
+	for (; blk_peer_vbd(&p) && turns < 2 * BLKBACK_LINGERS; turns++) {
+		blk_peer_send(&p, 0, blk_peer_rw(&p, BLKIF_OP_WRITE, 1, 8, &seg, 1));
+		blk_world_run_ms(&w, BLKBACK_LINGER_US / 1000 * 4 / 5);
+		blk_peer_take(&p, 0, &rsp);
+	}
+	assert_true(turns > BLKBACK_LINGERS && turns < 2 * BLKBACK_LINGERS);
+	blk_peer_disconnect(&p);
+}
+
 static void removed_while_the_disk_works(void **state)
 {
 	(void)state;
@@ -577,7 +628,8 @@ int main(void)
 		TEST(connects), TEST(x86_32), TEST(persistent), TEST(ring_of_16_pages), TEST(num_ring_pages), TEST(four_queues_of_two_pages),
 		TEST(extended_device_number), TEST(bad_keys), TEST(absurd_index_at_connect), TEST(every_call_of_the_hypervisor_fails_once),
 		TEST(missing_disk), TEST(no_params), TEST(odd_sector_size), TEST(refused_once), TEST(removed_while_opening),
-		TEST(closing_waits_for_the_disk), TEST(removed_while_the_disk_works), TEST(the_guest_dies_while_the_disk_works),
+		TEST(closing_waits_for_the_disk), TEST(taken_away_under_writes), TEST(posts_for_ever), TEST(removed_while_the_disk_works),
+		TEST(the_guest_dies_while_the_disk_works),
 		TEST(the_back_end_stops_while_the_disk_works), TEST(not_adopted), TEST(slow_to_close), TEST(shrinks_when_poked), TEST(state_is_written_anew),
 		TEST(seen_without_a_poke),
 	};

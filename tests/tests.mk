@@ -22,9 +22,7 @@ tests-bin: $(UNIT_BIN) $(HOSTILE_BIN) $(CONTRACT_BIN)
 .SECONDARY:
 
 # ---- the gate ----
-# Apart: fetches and boots real Xen.
-LONG_TESTS := tests/system/test_xen_quick.py
-SYSTEM_TESTS := $(filter-out $(LONG_TESTS),$(sort $(wildcard tests/system/test_*.py)))
+SYSTEM_TESTS := $(sort $(wildcard tests/system/test_*.py))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS ?= 10
 UNIT_PROGRAMS = $(UNIT_SRC:%.c=build/asan/%) $(HOSTILE_SRC:%.c=build/asan/%)
@@ -61,7 +59,3 @@ test: setup
 	@$(MAKE) --no-print-directory -j$(shell nproc) VARIANT=asan $(UNIT_PROGRAMS)
 	@scripts/test $(UNIT_PROGRAMS) $(CONTRACT_PROGRAMS) $(SYSTEM_TESTS)
 
-.PHONY: test-long
-test-long: setup
-	@$(MAKE) --no-print-directory -j$(shell nproc) all
-	@scripts/test $(LONG_TESTS)

@@ -34,8 +34,8 @@ class Machine:
     def __enter__(self):
         began = time.monotonic()
         self.qemu = subprocess.Popen(
-            ["nice", "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-nographic", "-nic", "none", "-no-reboot", "-machine", "q35",
-             "-accel", "tcg,thread=multi", "-cpu", "Nehalem,+rdrand", "-m", "2048", "-smp", "2", "-kernel", os.path.join(XEN, "xen"),
+            ["nice", "setpriv", "--pdeathsig", "KILL",  # it never outlives us, however we end
+             "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-nographic", "-nic", "none", "-no-reboot", "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "Nehalem,+rdrand", "-m", "2048", "-smp", "2", "-kernel", os.path.join(XEN, "xen"),
              "-append", XEN_LINE, "-initrd", f"{XEN}/vmlinux {LINUX_LINE},{self.dom0}", "-serial", f"file:{self.console}",
              "-serial", f"unix:{self.socket_path},server=on,wait=off", "-monitor", "none", *self.options],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)

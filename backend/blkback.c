@@ -404,11 +404,14 @@ static unsigned take_burst(struct blkback_queue *q)
 {
 	struct blkback_vbd *vbd = q->vbd;
 	uint8_t slot[BLK_SLOT_SIZE_64];
-	int pending = may_take(q) ? back_ring_pending(&q->ring) : 0;
+	bool may = may_take(q);
+	int pending = may ? back_ring_pending(&q->ring) : 0;
 	unsigned n = 0;
 
 	if (pending < 0)
 		broken(vbd);
+	else if (may && q->left > (unsigned)pending)
+		q->left = (unsigned)pending; /* the guest has taken its index back: what it does not post any more is not waited for */
 	for (; pending > 0 && n < BLKBACK_BURST && may_take(q); pending--, n++) {
 		struct blkback_request *req = request_get(q);
 

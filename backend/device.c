@@ -18,6 +18,8 @@ static void set_state(struct device *dev, enum xenbus_state state)
 	if (dev->state == state)
 		return;
 	dev->state = state;
+	if (dev->gone)
+		return; /* to write would make the node anew */
 	rc = store_write_number(dev->hv, HV_TXN_NONE, dev->own, "state", state);
 	if (rc && backend_log_allowed(&dev->limit))
 		backend_error("%s: cannot write %s/state: %s", dev->name, dev->own, strerror(-rc));
@@ -283,7 +285,8 @@ void device_update(struct device *dev)
 
 	dev->marked = false;
 	view_read(dev, &v);
-	if (!v.present) {
+	dev->gone = !v.present;
+	if (dev->gone) {
 		if (disconnect(dev))
 			device_free(dev);
 		return;

@@ -91,6 +91,7 @@ struct device {
 	void *priv;
 	/* device.c's own */
 	bool connected;
+	bool gone;    /* the toolstack has taken its node away */
 	bool marked;  /* something of it may have changed in the store */
 	bool reopen;  /* taken over from a dead back end, or from one that stopped: a front end that closes is offered InitWait at once */
 	bool preparing; /* `prepare` is not ready yet */

@@ -352,7 +352,7 @@ int xenbus_watch(struct xenbus *xb, const char *dir, const char *key)
 	xb->watch[i].used = xb->watch[i].raised = true;
 	rc = watch_request(xb, XS_WATCH, i);
 	if (rc < 0) {
-		xb->watch[i].used = false;
+		xb->watch[i].used = xb->watch[i].raised = false;
 		return rc;
 	}
 	return i;

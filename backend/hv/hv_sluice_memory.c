@@ -88,6 +88,8 @@ int hv_sluice_memory_map(struct hv_sluice *s, domid_t domid)
 {
 	int rc = 0;
 
+	if (domid >= HVSHARE_DOMAINS)
+		return -ESRCH;
 	if (hv_sluice_memory_current(s, domid))
 		return 0;
 	pthread_mutex_lock(&s->memory_lock);

@@ -30,6 +30,16 @@ static int attach(const struct net_options *o, const char *name, char letter, un
 	return toolstack(o->run_dir, words);
 }
 
+/* All vifs up to this one move on, or an event of another would keep us awake. True when it is connected. */
+static bool step_up_to(struct net_domain *d, unsigned index)
+{
+	bool up = false;
+
+	for (unsigned i = 0; i <= index; i++)
+		up = netfront_step(d->vif[i]) == NETFRONT_CONNECTED;
+	return up;
+}
+
 static int connect_vif(struct net_domain *d, const struct net_options *o, unsigned index)
 {
 	uint64_t deadline = port_now_ns() + CONNECT_NS;
@@ -41,7 +51,7 @@ static int connect_vif(struct net_domain *d, const struct net_options *o, unsign
 		d->vif[index] = netfront_create(d->xb, index, &options);
 	if (rc || !d->vif[index])
 		return rc ? rc : -ENOMEM;
-	while (netfront_step(d->vif[index]) != NETFRONT_CONNECTED) {
+	while (!step_up_to(d, index)) {
 		if (hosted_lost() || port_now_ns() >= deadline)
 			return hosted_lost() ? -EPIPE : -ETIMEDOUT;
 		if (netfront_arm(d->vif[index], false))

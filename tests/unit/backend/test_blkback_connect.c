@@ -452,14 +452,40 @@ static void posts_for_ever(void **state)
 	blk_peer_disconnect(&p);
 }
 
+/* What stood in the ring when it closed is waited for, but not when the guest takes it back. */
+static void takes_its_requests_back(void **state)
+{
+	struct blk_segment seg = blk_peer_seg(&p, 1, 0, 7);
+	struct front_ring *ring = &p.queue[0].ring;
+
+	(void)state;
+	blk_peer_add(&p, &disk, "w");
+	disk.hold = true;
+	blk_peer_send(&p, 0, blk_peer_rw(&p, BLKIF_OP_WRITE_BARRIER, 1, 0, &seg, 1));
+	blk_peer_send(&p, 0, blk_peer_rw(&p, BLKIF_OP_WRITE, 2, 8, &seg, 1));
+	blk_world_settle(&w);
+	blk_peer_state(&p, XenbusStateClosed);
+	assert_state(XenbusStateClosing);
+	shm_store(&ring->shared->req_prod, shm_load(&ring->shared->req_prod) - 1);
+	disk.hold = false;
+	while (disk.nr_held > 0)
+		blk_disk_end(&disk, 0);
+	assert_state(XenbusStateClosed);
+	blk_peer_disconnect(&p);
+}
+
 static void removed_while_the_disk_works(void **state)
 {
+	char *seen;
+
 	(void)state;
 	p.persistent = true;
 	blk_peer_add(&p, &disk, "w");
 	start_held_write();
 	toolstack_remove_vbd(w.hv, 1, p.devid);
 	blk_world_settle(&w);
+	seen = hv_fake_store_read(w.hv, 0, "backend/vbd/1/51712/state");
+	assert_null(seen); /* not made anew */
 	assert_non_null(blk_peer_vbd(&p));
 	blk_disk_end(&disk, 0);
 	blk_world_settle(&w);
@@ -628,7 +654,8 @@ int main(void)
 		TEST(connects), TEST(x86_32), TEST(persistent), TEST(ring_of_16_pages), TEST(num_ring_pages), TEST(four_queues_of_two_pages),
 		TEST(extended_device_number), TEST(bad_keys), TEST(absurd_index_at_connect), TEST(every_call_of_the_hypervisor_fails_once),
 		TEST(missing_disk), TEST(no_params), TEST(odd_sector_size), TEST(refused_once), TEST(removed_while_opening),
-		TEST(closing_waits_for_the_disk), TEST(taken_away_under_writes), TEST(posts_for_ever), TEST(removed_while_the_disk_works),
+		TEST(closing_waits_for_the_disk), TEST(taken_away_under_writes), TEST(posts_for_ever), TEST(takes_its_requests_back),
+		TEST(removed_while_the_disk_works),
 		TEST(the_guest_dies_while_the_disk_works),
 		TEST(the_back_end_stops_while_the_disk_works), TEST(not_adopted), TEST(slow_to_close), TEST(shrinks_when_poked), TEST(state_is_written_anew),
 		TEST(seen_without_a_poke),

@@ -183,6 +183,9 @@ static void test_no_sleep_on_an_event_that_nobody_took(void **state)
 	xenbus_unwatch(xb, w);
 	assert_true(xenbus_arm(xb));
 	xenbus_unwatch(xb, other);
+	port_fake_faults.lose_replies = 1;
+	assert_int_equal(xenbus_watch(xb, "data", NULL), -ETIMEDOUT);
+	assert_true(xenbus_arm(xb)); /* nobody has its number */
 }
 
 static void test_watches_are_bounded(void **state)

@@ -8,6 +8,7 @@
  * whatever comes is dropped at once until the guest has room for the largest packet again (XSA-392).
  */
 #include "netback_rx_requests.h"
+#include <bridge/packet.h>
 #include <errno.h>
 
 #define SEGMENTS_MAX 128u /* packets that one packet is cut into for a guest that cannot do so itself */
@@ -268,22 +269,6 @@ static unsigned deliver_now(struct netback_queue *q, struct rte_mbuf **pkts, uns
 	return done;
 }
 
-/* Delivered packets back to where they came from: together, when they are of one piece and nobody else has them, as nearly always. */
-static void give_back(const struct netback_queue *q, struct rte_mbuf **pkts, unsigned n)
-{
-	struct rte_mempool *pool = q->vif->nb->pool;
-
-	for (unsigned i = 0; i < n; i++) {
-		const struct rte_mbuf *m = pkts[i];
-
-		if (m->pool != pool || m->nb_segs != 1 || rte_mbuf_refcnt_read(m) != 1 || !RTE_MBUF_DIRECT(m)) {
-			rte_pktmbuf_free_bulk(pkts, n);
-			return;
-		}
-	}
-	rte_mempool_put_bulk(pool, (void **)pkts, n);
-}
-
 /* What waits, up to where the array of them ends. */
 static unsigned deliver_waiting(struct netback_queue *q)
 {
@@ -292,7 +277,7 @@ static unsigned deliver_waiting(struct netback_queue *q)
 
 	for (unsigned i = 0; i < n; i++)
 		dequeue(q);
-	give_back(q, &q->waiting[at], n);
+	packets_give_back(q->vif->nb->pool, &q->waiting[at], n);
 	return n;
 }
 
@@ -444,7 +429,7 @@ static unsigned deliver_locked(struct netback_queue *q, struct rte_mbuf **pkts, 
 		drain(q);
 	if (waiting(q) == 0) {
 		delivered = deliver_now(q, pkts, n);
-		give_back(q, pkts, delivered);
+		packets_give_back(q->vif->nb->pool, pkts, delivered);
 		if (delivered == n)
 			return n;
 	}

@@ -6,17 +6,17 @@
 #include "netback_rx_requests.h"
 
 /* NETRXF_* of a packet that goes to this guest as it is and alone; -1: it needs the long way. */
-static int plain_flags(const struct netback_vif *vif, const struct rte_mbuf *m, uint32_t most)
+static inline int plain_flags(const struct netback_vif *vif, const struct rte_mbuf *m, uint32_t most)
 {
 	uint64_t wishes = m->ol_flags & OFFLOAD_WISHES;
 
-	if (m->pkt_len < NET_ETH_HLEN || m->pkt_len > most)
+	if (m->pkt_len - NET_ETH_HLEN > most - NET_ETH_HLEN)
 		return -1;
-	if (wishes & (RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_IP_CKSUM) || (wishes && !netback_rx_abilities(vif, m)))
+	if (!wishes)
+		return (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD ? (int)NETRXF_data_validated : 0;
+	if (wishes & (RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_IP_CKSUM) || !netback_rx_abilities(vif, m))
 		return -1;
-	if (wishes)
-		return (int)(NETRXF_csum_blank | NETRXF_data_validated);
-	return (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD ? (int)NETRXF_data_validated : 0;
+	return (int)(NETRXF_csum_blank | NETRXF_data_validated);
 }
 
 static uint32_t plain_most(const struct netback_vif *vif)
@@ -24,23 +24,27 @@ static uint32_t plain_most(const struct netback_vif *vif)
 	return RTE_MIN(vif->mtu + NET_ETH_HLEN + 8, SLUICE_PAGE_SIZE); /* two VLAN tags */
 }
 
-static void copy_all(uint8_t *to, struct rte_mbuf *m)
+/* A packet whose bytes are in several places. */
+static __attribute__((noinline)) void copy_pieces(uint8_t *to, struct rte_mbuf *m)
 {
 	const struct lent *l = lent_of(m);
 
-	if (lent_is(m)) {
+	for (struct rte_mbuf *s = m; s; to += s->data_len, s = s->next)
+		shm_copy_bulk(to, rte_pktmbuf_mtod(s, const void *), s->data_len);
+	for (uint32_t i = 0; lent_is(m) && i < l->nr; to += l->piece[i++].len)
+		shm_copy_bulk(to, l->piece[i].bytes, l->piece[i].len);
+}
+
+static inline void copy_all(uint8_t *to, struct rte_mbuf *m)
+{
+	if (m->data_len == m->pkt_len)
 		shm_copy_bulk(to, rte_pktmbuf_mtod(m, const void *), m->data_len);
-		to += m->data_len;
-		for (uint32_t i = 0; i < l->nr; to += l->piece[i++].len)
-			shm_copy_bulk(to, l->piece[i].bytes, l->piece[i].len);
-		return;
-	}
-	for (; m; to += m->data_len, m = m->next)
-		shm_copy_bulk(to, rte_pktmbuf_mtod(m, const void *), m->data_len);
+	else
+		copy_pieces(to, m);
 }
 
 /* Into the page of the next request; false when that is not a static grant: then nothing was taken. */
-static bool put_plain(struct netback_queue *q, struct rte_mbuf *m, uint16_t flags)
+static inline bool put_plain(struct netback_queue *q, struct rte_mbuf *m, uint16_t flags)
 {
 	const struct netif_rx_request *req = rx_first_request(q);
 	uint8_t *page = static_grants_write(&q->grants, req->gref);
@@ -74,18 +78,18 @@ bool netback_rx_plain_copy(struct netback_queue *q, struct netback_rx_burst *b, 
 unsigned netback_rx_plain(struct netback_queue *q, struct rte_mbuf **pkts, unsigned n)
 {
 	uint32_t most = plain_most(q->vif);
-	unsigned done = 0;
+	unsigned done;
 	int flags;
 
 	if (q->grants.nr == 0)
 		return 0;
-	while (done < n) {
-		if (rx_requests(q) == 0 && rx_look_ahead(q) <= 0)
-			break; /* the long way finds out what is wrong with the index */
+	if (rx_requests(q) < n)
+		rx_look_ahead(q); /* the long way finds out what is wrong with the index */
+	n = RTE_MIN(n, rx_requests(q));
+	for (done = 0; done < n; done++) {
 		flags = plain_flags(q->vif, pkts[done], most);
 		if (flags < 0 || !put_plain(q, pkts[done], (uint16_t)flags))
 			break;
-		done++;
 	}
 	if (done == 0)
 		return 0;

@@ -16,25 +16,27 @@ static inline void rx_prefetch(const struct netback_queue *q, gref_t gref, uint3
 	const uint8_t *page = static_grants_write(&q->grants, gref);
 
 	if (page)
-		__builtin_prefetch(page + (q->spread + ahead * RTE_CACHE_LINE_SIZE) % SLUICE_PAGE_SIZE, 1);
+		shm_prefetch_write(page + (q->spread + ahead * RTE_CACHE_LINE_SIZE) % SLUICE_PAGE_SIZE);
 }
 
 /* Read requests as far as they fit. How many there are now, or -EPROTO. */
 static inline int rx_look_ahead(struct netback_queue *q)
 {
 	int pending = back_ring_pending(&q->rx);
-	uint32_t n;
+	uint32_t left, run;
 
 	if (pending < 0)
 		return pending;
-	n = RTE_MIN((uint32_t)pending, NETBACK_RX_AHEAD - rx_requests(q));
-	for (uint32_t i = 0; i < n; i++, q->ahead_tail++) {
+	left = RTE_MIN((uint32_t)pending, NETBACK_RX_AHEAD - rx_requests(q));
+	for (; left > 0; left -= run) { /* up to where the array of them ends */
 		struct netif_rx_request *req = &q->ahead[q->ahead_tail % NETBACK_RX_AHEAD];
 
-		back_ring_read(&q->rx, i, req, sizeof(*req));
-		rx_prefetch(q, req->gref, rx_requests(q));
+		run = RTE_MIN(left, NETBACK_RX_AHEAD - q->ahead_tail % NETBACK_RX_AHEAD);
+		back_ring_take(&q->rx, req, run, sizeof(*req));
+		for (uint32_t i = 0; i < run; i++)
+			rx_prefetch(q, req[i].gref, rx_requests(q) + i);
+		q->ahead_tail += run;
 	}
-	back_ring_consume(&q->rx, n);
 	return (int)rx_requests(q);
 }
 

@@ -17,7 +17,7 @@ static void prefetch_packet(const struct netback_queue *q, const struct netif_tx
 	const uint8_t *page = static_grants_read(&q->grants, req->gref);
 
 	if (page)
-		__builtin_prefetch(page + req->offset % SLUICE_PAGE_SIZE);
+		shm_prefetch(page + req->offset % SLUICE_PAGE_SIZE);
 }
 
 /* Read ahead. 1 when the ring holds more than the window took, so that the last packet of the window may go on there; 0 when not; -EPROTO. */
@@ -36,13 +36,9 @@ static int fill_window(struct netback_queue *q)
 		q->window_at = 0;
 	}
 	n = RTE_MIN((unsigned)pending, NETBACK_TX_WINDOW - q->window_nr);
-	for (unsigned i = 0; i < n; i++) {
-		net_tx_slot *slot = &q->window[q->window_nr + i];
-
-		back_ring_read(&q->tx, i, slot, sizeof(*slot));
-		prefetch_packet(q, &slot->req);
-	}
-	back_ring_consume(&q->tx, n);
+	back_ring_take(&q->tx, &q->window[q->window_nr], n, sizeof(q->window[0]));
+	for (unsigned i = 0; i < n; i++)
+		prefetch_packet(q, &q->window[q->window_nr + i].req);
 	q->window_nr += n;
 	return n < (unsigned)pending;
 }

@@ -4,9 +4,7 @@
  * and who calls these, is netback_tx.c.
  */
 #include "netback.h"
-#include <string.h>
-
-#define SMALL 64u /* a copy of so many bytes is four moves */
+#include <bridge/packet.h>
 
 static bool plain(const struct netif_tx_request *req)
 {
@@ -21,29 +19,23 @@ static const uint8_t *plain_bytes(const struct netback_queue *q, const struct ne
 	return page ? page + req->offset : NULL;
 }
 
-/* The packet's first n bytes. What is copied beyond them is the guest's own and counts for nothing. */
-static void copy_head(struct rte_mbuf *m, const uint8_t *bytes, uint16_t n)
+/* Bytes of the packet that are made private: all, or those that the bridge looks at. */
+static uint16_t private_bytes(uint16_t size)
 {
-	if (n <= SMALL && ((uintptr_t)bytes & (SLUICE_PAGE_SIZE - 1)) <= SLUICE_PAGE_SIZE - SMALL)
-		shm_copy_bulk(rte_pktmbuf_mtod(m, void *), bytes, SMALL);
-	else
-		shm_copy_bulk(rte_pktmbuf_mtod(m, void *), bytes, n);
-	m->data_len = n;
+	return size < LENT_LEAST ? size : LENT_HEADER;
 }
 
 /* m becomes the packet. */
-static void fill(struct netback_tx_burst *b, struct rte_mbuf *m, const struct netif_tx_request *req, const uint8_t *bytes)
+static inline void fill(struct netback_tx_burst *b, struct rte_mbuf *m, const struct netif_tx_request *req, const uint8_t *bytes)
 {
-	m->pkt_len = req->size;
-	if (req->flags & NETTXF_data_validated)
-		m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_GOOD;
-	if (req->size < LENT_LEAST) {
-		copy_head(m, bytes, req->size);
-		return;
+	uint16_t n = private_bytes(req->size);
+
+	packet_start(m, req->size, n, req->flags & NETTXF_data_validated ? RTE_MBUF_F_RX_L4_CKSUM_GOOD : 0);
+	shm_copy_bulk(rte_pktmbuf_mtod(m, void *), bytes, n);
+	if (n < req->size) {
+		lent_append(m, bytes + n, req->size - n);
+		b->lent = true;
 	}
-	copy_head(m, bytes, LENT_HEADER);
-	lent_append(m, bytes + LENT_HEADER, req->size - LENT_HEADER);
-	b->lent = true;
 }
 
 unsigned netback_tx_plain(struct netback_queue *q, struct netback_tx_burst *b, struct rte_mbuf **pkts)
@@ -56,7 +48,7 @@ unsigned netback_tx_plain(struct netback_queue *q, struct netback_tx_burst *b, s
 		return 0;
 	while (n < most && (bytes[n] = plain_bytes(q, &slot[n].req)))
 		n++;
-	if (n == 0 || rte_pktmbuf_alloc_bulk(q->vif->nb->pool, pkts, n))
+	if (n == 0 || packets_take(q->vif->nb->pool, pkts, n))
 		return 0;
 	for (unsigned i = 0; i < n; i++) {
 		fill(b, pkts[i], &slot[i].req, bytes[i]);

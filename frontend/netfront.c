@@ -243,7 +243,7 @@ static unsigned rx_one(struct netfront_queue *q, const struct netif_rx_response 
 		return 0;
 	}
 	rx_take(q, buf, rsp->offset, (uint16_t)rsp->status, rx_flags(rsp->flags));
-	__builtin_prefetch(buf->data);
+	shm_prefetch(buf->data);
 	q->stats.rx_bytes += buf->len;
 	q->stats.rx_packets++;
 	return 1;

@@ -4,7 +4,7 @@
  *
  *	n = back_ring_pending(r);                          what waits (bounded), or -EPROTO: disable the device
  *	back_ring_read(r, i, &req, sizeof(req));           i = 0 .. n-1: private copy, each byte read once
- *	back_ring_consume(r, n);
+ *	back_ring_consume(r, n);                           or both for a run of them: back_ring_take(r, reqs, n, sizeof(a slot))
  *	back_ring_put(r, &rsp, sizeof(rsp));               as many as were consumed, in any order of ids
  *	if (back_ring_push(r)) notify;                     once a burst
  *	if (back_ring_arm(r) == 0) sleep;                  when there is nothing to do
@@ -71,6 +71,27 @@ static inline int back_ring_pending(const struct back_ring *r)
 static inline __attribute__((always_inline)) void back_ring_read(const struct back_ring *r, uint32_t i, void *dst, size_t n)
 {
 	shm_copy_in(dst, back_ring_slot(r, i), n);
+}
+
+/*
+ * Private copies of the next n requests, n at most what back_ring_pending said, and consume them. Each byte is read once. The lines are taken for writing, as the
+ * responses go there.
+ */
+static inline __attribute__((always_inline)) void back_ring_take(struct back_ring *r, void *dst, uint32_t n, size_t slot_size)
+{
+	uint8_t *d = dst;
+
+	while (n > 0) {
+		uint32_t at = r->req_cons & r->mask, run = n < r->nr - at ? n : r->nr - at;
+		const volatile uint8_t *from = r->slots + at * slot_size, *end = from + run * slot_size;
+
+		for (const volatile uint8_t *line = from; line < end; line += 64)
+			shm_prefetch_write(line);
+		for (; from < end; from += slot_size, d += slot_size)
+			shm_copy_in(d, from, slot_size);
+		r->req_cons += run;
+		n -= run;
+	}
 }
 
 static inline void back_ring_consume(struct back_ring *r, uint32_t n)

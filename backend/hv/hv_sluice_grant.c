@@ -337,7 +337,7 @@ static void prefetch_entry(const struct hv_sluice *s, const struct hv_copy_op *o
 		return;
 	d = &s->view.share->domain[end->domid];
 	if (hvshare_gref_valid(d, end->gref))
-		__builtin_prefetch(hvshare_grant_word(&s->view, d, end->gref), 1);
+		shm_prefetch_write(hvshare_grant_word(&s->view, d, end->gref));
 }
 
 int hv_sluice_copy(struct hv *hv, struct hv_copy_op *ops, unsigned n)

@@ -129,6 +129,31 @@ static void test_wraps_at_ring_and_integer_end(void **state)
 	}
 }
 
+/* A run of requests, one by one the same, also across the ring's end. */
+static void test_a_run_is_taken_at_once(void **state)
+{
+	struct back_ring r = attached(250);
+	slot taken[21], one;
+
+	(void)state;
+	idx->req_prod = 250 + 20;
+	for (unsigned i = 0; i < 20; i++)
+		memset(page + SLUICE_RING_HEADER + (250 + i) % 256 * sizeof(slot), (int)i + 1, sizeof(slot));
+	memset(taken, 0xee, sizeof(taken));
+	back_ring_take(&r, taken, 20, sizeof(slot));
+	assert_int_equal(r.req_cons, 270);
+	assert_int_equal(back_ring_pending(&r), 0);
+	r.req_cons = 250;
+	for (unsigned i = 0; i < 20; i++) {
+		back_ring_read(&r, i, &one, sizeof(one));
+		assert_memory_equal(&taken[i], &one, sizeof(one));
+	}
+	memset(&one, 0xee, sizeof(one));
+	assert_memory_equal(&taken[20], &one, sizeof(one));
+	back_ring_take(&r, taken, 0, sizeof(slot));
+	assert_int_equal(r.req_cons, 250);
+}
+
 static void test_response_leaves_the_rest_of_the_slot_alone(void **state)
 {
 	struct back_ring r = attached(0);
@@ -274,6 +299,7 @@ int main(void)
 		cmocka_unit_test(test_lying_request_index_xsa39_xsa155),
 		cmocka_unit_test(test_published_index_of_ours_is_not_believed),
 		cmocka_unit_test(test_wraps_at_ring_and_integer_end),
+		cmocka_unit_test(test_a_run_is_taken_at_once),
 		cmocka_unit_test(test_response_leaves_the_rest_of_the_slot_alone),
 		cmocka_unit_test(test_notify_only_when_event_is_crossed),
 		cmocka_unit_test(test_arm_asks_for_the_next),

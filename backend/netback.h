@@ -154,12 +154,14 @@ void netback_fini(struct netback *nb);
 
 /* netback_tx.c: one burst from the guest to the bridge; how many slots were taken. */
 unsigned netback_tx_burst(struct netback_queue *q);
-/* netback_tx_plain.c: one-slot packets from the head of the window, as far as the short way goes. Gives them in pkts, with their answers (as many as slots were
- * taken) in b->rsp; returns how many packets. */
+/* netback_tx_plain.c: one-slot packets from the head of the window, as far as the short way goes. Gives them in pkts and puts their answers into the ring, not pushed yet; returns
+ * how many. b->lent says whether some are lent. */
 unsigned netback_tx_plain(struct netback_queue *q, struct netback_tx_burst *b, struct rte_mbuf **pkts);
 /* Take the packet of this slot into the burst, with its answer, as one grant copy. False when it needs the long way: then nothing was done. The caller has made sure of
  * room for a copy. */
 bool netback_tx_plain_copy(struct netback_queue *q, struct netback_tx_burst *b, const struct netif_tx_request *req);
+/* netback_direct.c: packets from the head of the window straight to another guest: how many. Their answers are put into the ring, not pushed yet. */
+unsigned netback_direct(struct netback_queue *q);
 static inline void netback_tx_window_drop(struct netback_queue *q, unsigned n)
 {
 	q->window_at += n;
@@ -180,6 +182,11 @@ unsigned netback_rx_abilities(const struct netback_vif *vif, const struct rte_mb
 bool netback_rx_plain_copy(struct netback_queue *q, struct netback_rx_burst *b, struct rte_mbuf *m);
 /* Deliver packets from the first on, as far as they go the short way and there is room. Returns how many; all stay the caller's to free. */
 unsigned netback_rx_plain(struct netback_queue *q, struct rte_mbuf **pkts, unsigned n);
+/* Packets that wait for this guest. */
+static inline uint32_t netback_rx_waiting(const struct netback_queue *q)
+{
+	return q->wait_tail - q->wait_head;
+}
 void netback_rx_init(struct netback_queue *q);
 /* Frees what waits. */
 void netback_rx_fini(struct netback_queue *q);

@@ -13,11 +13,6 @@
 
 #define SEGMENTS_MAX 128u /* packets that one packet is cut into for a guest that cannot do so itself */
 
-static uint32_t waiting(const struct netback_queue *q)
-{
-	return q->wait_tail - q->wait_head;
-}
-
 static struct rte_mbuf *first_waiting(const struct netback_queue *q)
 {
 	return q->waiting[q->wait_head % NETBACK_WAIT_PACKETS];
@@ -28,7 +23,7 @@ static bool enqueue(struct netback_queue *q, struct rte_mbuf *m)
 {
 	struct netback *nb = q->vif->nb;
 
-	if (waiting(q) == NETBACK_WAIT_PACKETS || q->wait_segs + m->nb_segs > NETBACK_WAIT_SEGS ||
+	if (netback_rx_waiting(q) == NETBACK_WAIT_PACKETS || q->wait_segs + m->nb_segs > NETBACK_WAIT_SEGS ||
 	    __atomic_load_n(&nb->waiting_segs, __ATOMIC_RELAXED) + m->nb_segs > nb->waiting_max) {
 		q->stats.rx_dropped++;
 		rte_pktmbuf_free(m);
@@ -52,8 +47,8 @@ static struct rte_mbuf *dequeue(struct netback_queue *q)
 
 static void drop_waiting(struct netback_queue *q)
 {
-	q->stats.rx_dropped += waiting(q);
-	while (waiting(q) > 0)
+	q->stats.rx_dropped += netback_rx_waiting(q);
+	while (netback_rx_waiting(q) > 0)
 		rte_pktmbuf_free(dequeue(q));
 }
 
@@ -72,7 +67,7 @@ static unsigned slots_needed(const struct rte_mbuf *m)
 /* Takes the rx requests that the packet needs, in order. */
 static void take_requests(struct netback_queue *q, struct net_packet *p, uint32_t len)
 {
-	uint16_t at = rx_place(q, len);
+	uint16_t at = rx_place(&q->spread, len);
 
 	for (unsigned i = 0, frag = 0; i < net_packet_slots(p); i++) {
 		const struct netif_rx_request *req = rx_first_request(q);
@@ -182,7 +177,7 @@ static bool fits(const struct netback_vif *vif, const struct rte_mbuf *m)
 		return false;
 	if (wants_cut(m))
 		return (unsigned)m->l2_len + m->l3_len + m->l4_len <= HEADERS_MAX;
-	return m->pkt_len <= vif->mtu + NET_ETH_HLEN + 8; /* two VLAN tags */
+	return m->pkt_len <= rx_frame_most(vif);
 }
 
 /* Can it go out as it is? */
@@ -273,7 +268,7 @@ static unsigned deliver_now(struct netback_queue *q, struct rte_mbuf **pkts, uns
 static unsigned deliver_waiting(struct netback_queue *q)
 {
 	unsigned at = q->wait_head % NETBACK_WAIT_PACKETS;
-	unsigned n = deliver_now(q, &q->waiting[at], RTE_MIN(waiting(q), NETBACK_WAIT_PACKETS - at));
+	unsigned n = deliver_now(q, &q->waiting[at], RTE_MIN(netback_rx_waiting(q), NETBACK_WAIT_PACKETS - at));
 
 	for (unsigned i = 0; i < n; i++)
 		dequeue(q);
@@ -286,10 +281,10 @@ static unsigned drain(struct netback_queue *q)
 {
 	unsigned done = 0, n;
 
-	while (q->live && waiting(q) > 0 && (n = deliver_waiting(q)) > 0)
+	while (q->live && netback_rx_waiting(q) > 0 && (n = deliver_waiting(q)) > 0)
 		done += n;
 	q->moved |= done > 0;
-	if (waiting(q) == 0 && q->crowded_since) {
+	if (netback_rx_waiting(q) == 0 && q->crowded_since) {
 		__atomic_fetch_add(&q->vif->nb->relief, 1, __ATOMIC_RELAXED);
 		q->crowded_since = 0;
 	}
@@ -305,7 +300,7 @@ unsigned netback_rx_poll(struct netback_queue *q)
 		return 0;
 	bridge_lock(&q->rx_lock);
 	done = drain(q);
-	if (waiting(q) == 0)
+	if (netback_rx_waiting(q) == 0)
 		poller_timer_cancel(poller, &q->stall);
 	else if (q->moved || !q->stall.set)
 		poller_timer_set(poller, &q->stall, NETBACK_STALL_US);
@@ -319,7 +314,7 @@ static bool arm_for_first(struct netback_queue *q)
 {
 	int need, pending;
 
-	if (!q->live || waiting(q) == 0)
+	if (!q->live || netback_rx_waiting(q) == 0)
 		return false;
 	need = (int)slots_needed(first_waiting(q)) - (int)rx_requests(q);
 	if (need <= 0)
@@ -406,8 +401,8 @@ static unsigned keep(struct netback_queue *q, struct rte_mbuf **pkts, unsigned n
 	unsigned kept = 0, i = 0;
 	bool full = false;
 
-	for (; i < n && waiting(q) < NETBACK_WAIT_PACKETS; i++) {
-		if (!full && waiting(q) + SEGMENTS_MAX > NETBACK_WAIT_PACKETS)
+	for (; i < n && netback_rx_waiting(q) < NETBACK_WAIT_PACKETS; i++) {
+		if (!full && netback_rx_waiting(q) + SEGMENTS_MAX > NETBACK_WAIT_PACKETS)
 			full = !drain(q); /* make room before a packet that may become many */
 		kept += accept_packet(q, pkts[i]) > 0;
 	}
@@ -425,9 +420,9 @@ static unsigned deliver_locked(struct netback_queue *q, struct rte_mbuf **pkts, 
 		rte_pktmbuf_free_bulk(pkts, n);
 		return 0;
 	}
-	if (waiting(q) > 0)
+	if (netback_rx_waiting(q) > 0)
 		drain(q);
-	if (waiting(q) == 0) {
+	if (netback_rx_waiting(q) == 0) {
 		delivered = deliver_now(q, pkts, n);
 		packets_give_back(q->vif->nb->pool, pkts, delivered);
 		if (delivered == n)
@@ -435,7 +430,7 @@ static unsigned deliver_locked(struct netback_queue *q, struct rte_mbuf **pkts, 
 	}
 	delivered += keep(q, pkts + delivered, n - delivered);
 	drain(q);
-	if (q->live && waiting(q) > 0) {
+	if (q->live && netback_rx_waiting(q) > 0) {
 		call_for_pause(q);
 		poller_kick(q->lcore->poller, &q->item);
 	}

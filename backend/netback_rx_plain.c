@@ -19,11 +19,6 @@ static inline int plain_flags(const struct netback_vif *vif, const struct rte_mb
 	return (int)(NETRXF_csum_blank | NETRXF_data_validated);
 }
 
-static uint32_t plain_most(const struct netback_vif *vif)
-{
-	return RTE_MIN(vif->mtu + NET_ETH_HLEN + 8, SLUICE_PAGE_SIZE); /* two VLAN tags */
-}
-
 /* A packet whose bytes are in several places. */
 static __attribute__((noinline)) void copy_pieces(uint8_t *to, struct rte_mbuf *m)
 {
@@ -43,32 +38,16 @@ static inline void copy_all(uint8_t *to, struct rte_mbuf *m)
 		copy_pieces(to, m);
 }
 
-/* Into the page of the next request; false when that is not a static grant: then nothing was taken. */
-static inline bool put_plain(struct netback_queue *q, struct rte_mbuf *m, uint16_t flags)
-{
-	const struct netif_rx_request *req = rx_first_request(q);
-	uint8_t *page = static_grants_write(&q->grants, req->gref);
-	struct netif_rx_response rsp = {.id = req->id, .flags = flags, .status = (int16_t)m->pkt_len};
-
-	if (!page)
-		return false;
-	q->ahead_head++;
-	rsp.offset = rx_place(q, m->pkt_len);
-	copy_all(page + rsp.offset, m);
-	back_ring_put(&q->rx, &rsp, sizeof(rsp));
-	return true;
-}
-
 bool netback_rx_plain_copy(struct netback_queue *q, struct netback_rx_burst *b, struct rte_mbuf *m)
 {
-	int flags = m->nb_segs > 1 || lent_is(m) ? -1 : plain_flags(q->vif, m, plain_most(q->vif));
+	int flags = m->nb_segs > 1 || lent_is(m) ? -1 : plain_flags(q->vif, m, rx_plain_most(q->vif));
 	const struct netif_rx_request *req = rx_first_request(q);
 	struct netif_rx_response *rsp = &b->slots[b->nr_slots].rsp;
 
 	if (flags < 0 || rx_requests(q) == 0 || static_grants_write(&q->grants, req->gref))
 		return false;
 	q->ahead_head++;
-	*rsp = (struct netif_rx_response){.id = req->id, .offset = rx_place(q, m->pkt_len), .flags = (uint16_t)flags, .status = (int16_t)m->pkt_len};
+	*rsp = (struct netif_rx_response){.id = req->id, .offset = rx_place(&q->spread, m->pkt_len), .flags = (uint16_t)flags, .status = (int16_t)m->pkt_len};
 	b->slot_of_op[b->copies.n] = (uint16_t)b->nr_slots++;
 	copy_batch_out(&b->copies, q->vif->domid, req->gref, rsp->offset, rte_pktmbuf_mtod(m, const void *), m->data_len);
 	b->nr++;
@@ -77,22 +56,38 @@ bool netback_rx_plain_copy(struct netback_queue *q, struct netback_rx_burst *b, 
 
 unsigned netback_rx_plain(struct netback_queue *q, struct rte_mbuf **pkts, unsigned n)
 {
-	uint32_t most = plain_most(q->vif);
+	const struct static_grants grants = q->grants; /* copies stay in registers, whatever is stored meanwhile */
+	struct back_ring ring = q->rx;
+	uint32_t most = rx_plain_most(q->vif), head = q->ahead_head;
+	uint16_t spread = q->spread;
 	unsigned done;
-	int flags;
 
-	if (q->grants.nr == 0)
+	if (grants.nr == 0)
 		return 0;
-	if (rx_requests(q) < n)
+	if (rx_requests(q) < n) {
 		rx_look_ahead(q); /* the long way finds out what is wrong with the index */
+		ring = q->rx;
+	}
 	n = RTE_MIN(n, rx_requests(q));
-	for (done = 0; done < n; done++) {
-		flags = plain_flags(q->vif, pkts[done], most);
-		if (flags < 0 || !put_plain(q, pkts[done], (uint16_t)flags))
+	ring.slot_size = sizeof(net_rx_slot); /* as it is: the compiler knows now */
+	for (done = 0; done < n; done++, head++) {
+		struct rte_mbuf *m = pkts[done];
+		const struct netif_rx_request req = q->ahead[head % NETBACK_RX_AHEAD];
+		int flags = plain_flags(q->vif, m, most);
+		uint8_t *page = static_grants_write(&grants, req.gref);
+		struct netif_rx_response rsp;
+
+		if (flags < 0 || !page)
 			break;
+		rsp = (struct netif_rx_response){.id = req.id, .offset = rx_place(&spread, m->pkt_len), .flags = (uint16_t)flags, .status = (int16_t)m->pkt_len};
+		copy_all(page + rsp.offset, m);
+		back_ring_put(&ring, &rsp, sizeof(rsp));
 	}
 	if (done == 0)
 		return 0;
+	q->ahead_head = head;
+	q->spread = spread;
+	q->rx.rsp_prod = ring.rsp_prod;
 	if (back_ring_push(&q->rx))
 		poller_notify(q->lcore->poller, q->rx_port);
 	q->stats.rx_packets += done;

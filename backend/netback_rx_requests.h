@@ -10,20 +10,21 @@ static inline uint32_t rx_requests(const struct netback_queue *q)
 	return q->ahead_tail - q->ahead_head;
 }
 
-/* The line of a page where the packet after `ahead` others will start. The page is the guest's to name: a wrong one is found out when it is used. */
-static inline void rx_prefetch(const struct netback_queue *q, gref_t gref, uint32_t ahead)
+/* The line of a page where a packet will start, if those before it are small. The page is the guest's to name: a wrong one is found out when it is used. */
+static inline void rx_prefetch(const struct static_grants *grants, gref_t gref, uint32_t place)
 {
-	const uint8_t *page = static_grants_write(&q->grants, gref);
+	const uint8_t *page = static_grants_write(grants, gref);
 
 	if (page)
-		shm_prefetch_write(page + (q->spread + ahead * RTE_CACHE_LINE_SIZE) % SLUICE_PAGE_SIZE);
+		shm_prefetch_write(page + place % SLUICE_PAGE_SIZE);
 }
 
 /* Read requests as far as they fit. How many there are now, or -EPROTO. */
 static inline int rx_look_ahead(struct netback_queue *q)
 {
+	const struct static_grants grants = q->grants;
 	int pending = back_ring_pending(&q->rx);
-	uint32_t left, run;
+	uint32_t left, run, place;
 
 	if (pending < 0)
 		return pending;
@@ -33,8 +34,9 @@ static inline int rx_look_ahead(struct netback_queue *q)
 
 		run = RTE_MIN(left, NETBACK_RX_AHEAD - q->ahead_tail % NETBACK_RX_AHEAD);
 		back_ring_take(&q->rx, req, run, sizeof(*req));
+		place = q->spread + rx_requests(q) * RTE_CACHE_LINE_SIZE;
 		for (uint32_t i = 0; i < run; i++)
-			rx_prefetch(q, req[i].gref, rx_requests(q) + i);
+			rx_prefetch(&grants, req[i].gref, place + i * RTE_CACHE_LINE_SIZE);
 		q->ahead_tail += run;
 	}
 	return (int)rx_requests(q);
@@ -46,12 +48,24 @@ static inline const struct netif_rx_request *rx_first_request(const struct netba
 	return &q->ahead[q->ahead_head % NETBACK_RX_AHEAD];
 }
 
-/* Where in its page the packet starts: one that leaves room moves on by a cache line each time. */
-static inline uint16_t rx_place(struct netback_queue *q, uint32_t len)
+/* Bytes of the longest frame, with an Ethernet header and two VLAN tags. */
+static inline uint32_t rx_frame_most(const struct netback_vif *vif)
 {
-	uint16_t at = q->spread;
+	return vif->mtu + NET_ETH_HLEN + 8;
+}
 
-	q->spread = (q->spread + RTE_CACHE_LINE_SIZE) % SLUICE_PAGE_SIZE;
+/* The same of one that needs one slot. */
+static inline uint32_t rx_plain_most(const struct netback_vif *vif)
+{
+	return RTE_MIN(rx_frame_most(vif), SLUICE_PAGE_SIZE);
+}
+
+/* Where in its page the packet starts: one that leaves room moves on by a cache line each time. */
+static inline uint16_t rx_place(uint16_t *spread, uint32_t len)
+{
+	uint16_t at = *spread;
+
+	*spread = (at + RTE_CACHE_LINE_SIZE) % SLUICE_PAGE_SIZE;
 	if (at + len > SLUICE_PAGE_SIZE)
 		at %= SLUICE_PAGE_SIZE / 4;
 	return at + len <= SLUICE_PAGE_SIZE ? at : 0;

@@ -215,10 +215,15 @@ static unsigned sort_out(struct netback_queue *q, struct netback_tx_burst *b, st
 	return n;
 }
 
-static void respond(struct netback_queue *q, const struct netback_tx_burst *b)
+/* The answers of the long way; the short way has put its own. */
+static void put_responses(struct netback_queue *q, const struct netback_tx_burst *b)
 {
 	for (unsigned i = 0; i < b->nr_rsp; i++)
 		back_ring_put(&q->tx, &b->rsp[i], sizeof(b->rsp[i]));
+}
+
+static void push_responses(struct netback_queue *q)
+{
 	if (back_ring_push(&q->tx))
 		poller_notify(q->lcore->poller, q->tx_port);
 }
@@ -257,26 +262,31 @@ unsigned netback_tx_burst(struct netback_queue *q)
 		netback_queue_broken(q, "the guest's tx index is out of range");
 		return 0;
 	}
+	slots = netback_direct(q);
+	if (slots > 0) {
+		push_responses(q);
+		return slots;
+	}
 	b->nr = b->nr_rsp = b->copies.n = 0;
 	b->lent = false;
-	n = netback_tx_plain(q, b, pkts);
-	slots = b->nr_rsp;
+	slots = n = netback_tx_plain(q, b, pkts);
 	if (slots == 0) {
 		slots = collect(q, b, more);
 		if (slots == 0)
 			return 0;
 		copy_batch_run(&b->copies, q->vif->nb->hv);
 		n = sort_out(q, b, pkts);
+		put_responses(q, b);
 	}
 	if (!b->lent)
-		respond(q, b);
+		push_responses(q);
 	q->stats.tx_packets += n;
 	q->lcore->crowded = false;
 	if (n > 0)
 		bridge_input(&q->vif->port, pkts, n);
 	bridge_flush(q->vif->nb->bridge); /* whoever gets them has copied them now: the guest may have its pages back */
 	if (b->lent)
-		respond(q, b);
+		push_responses(q);
 	pause_if_crowded(q);
 	return slots;
 }

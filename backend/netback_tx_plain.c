@@ -4,57 +4,46 @@
  * and who calls these, is netback_tx.c.
  */
 #include "netback.h"
+#include "netback_tx_plain.h"
 #include <bridge/packet.h>
 
-static bool plain(const struct netif_tx_request *req)
+/* m becomes the packet. Of a long one only what the bridge looks at is made private; true: the rest is lent. */
+static inline bool fill(struct rte_mbuf *m, const struct netif_tx_request *req, const uint8_t *bytes)
 {
-	return !(req->flags & ~NETTXF_data_validated) && req->size >= NET_ETH_HLEN && (uint32_t)req->offset + req->size <= SLUICE_PAGE_SIZE;
-}
+	uint16_t n = req->size < LENT_LEAST ? req->size : LENT_HEADER;
 
-/* Where the bytes of such a packet are; NULL: it has to go another way. */
-static const uint8_t *plain_bytes(const struct netback_queue *q, const struct netif_tx_request *req)
-{
-	const uint8_t *page = plain(req) ? static_grants_read(&q->grants, req->gref) : NULL;
-
-	return page ? page + req->offset : NULL;
-}
-
-/* Bytes of the packet that are made private: all, or those that the bridge looks at. */
-static uint16_t private_bytes(uint16_t size)
-{
-	return size < LENT_LEAST ? size : LENT_HEADER;
-}
-
-/* m becomes the packet. */
-static inline void fill(struct netback_tx_burst *b, struct rte_mbuf *m, const struct netif_tx_request *req, const uint8_t *bytes)
-{
-	uint16_t n = private_bytes(req->size);
-
-	packet_start(m, req->size, n, req->flags & NETTXF_data_validated ? RTE_MBUF_F_RX_L4_CKSUM_GOOD : 0);
-	shm_copy_bulk(rte_pktmbuf_mtod(m, void *), bytes, n);
-	if (n < req->size) {
+	packet_start(m, req->size, n, (uint64_t)(req->flags & NETTXF_data_validated) * (RTE_MBUF_F_RX_L4_CKSUM_GOOD / NETTXF_data_validated));
+	shm_copy_bulk(packet_bytes(m), bytes, n);
+	if (n < req->size)
 		lent_append(m, bytes + n, req->size - n);
-		b->lent = true;
-	}
+	return n < req->size;
 }
 
 unsigned netback_tx_plain(struct netback_queue *q, struct netback_tx_burst *b, struct rte_mbuf **pkts)
 {
+	const struct static_grants grants = q->grants; /* copies stay in registers, whatever is stored meanwhile */
+	struct back_ring ring = q->tx;
+	struct rte_mempool *pool = q->vif->nb->pool;
 	const net_tx_slot *slot = &q->window[q->window_at];
-	unsigned most = RTE_MIN(q->window_nr, NETBACK_BURST), n = 0;
-	const uint8_t *bytes[NETBACK_BURST];
+	unsigned most = RTE_MIN(q->window_nr, NETBACK_BURST), n;
+	bool lent = false;
 
-	if (!q->grants.nr)
+	if (!grants.nr || !most || !plain_bytes(&grants, &slot->req) || packets_take(pool, pkts, most))
 		return 0;
-	while (n < most && (bytes[n] = plain_bytes(q, &slot[n].req)))
-		n++;
-	if (n == 0 || packets_take(q->vif->nb->pool, pkts, n))
-		return 0;
-	for (unsigned i = 0; i < n; i++) {
-		fill(b, pkts[i], &slot[i].req, bytes[i]);
-		b->rsp[i] = (struct netif_tx_response){.id = slot[i].req.id, .status = NETIF_RSP_OKAY};
+	ring.slot_size = sizeof(*slot); /* as it is: the compiler knows now */
+	for (n = 0; n < most; n++) {
+		const struct netif_tx_request *req = &slot[n].req;
+		const uint8_t *bytes = plain_bytes(&grants, req);
+		struct netif_tx_response rsp = {.id = req->id, .status = NETIF_RSP_OKAY};
+
+		if (!bytes)
+			break;
+		lent |= fill(pkts[n], req, bytes);
+		back_ring_put(&ring, &rsp, sizeof(rsp));
 	}
-	b->nr_rsp = n;
+	packets_untake(pool, pkts + n, most - n);
+	q->tx.rsp_prod = ring.rsp_prod;
+	b->lent = lent;
 	netback_tx_window_drop(q, n);
 	return n;
 }

@@ -253,6 +253,23 @@ void bridge_input(struct bridge_port *from, struct rte_mbuf **pkts, unsigned n)
 	}
 }
 
+struct bridge_port *bridge_way(struct bridge_port *from, const struct rte_ether_hdr *eth)
+{
+	unsigned to = route(from->bridge, from, eth, seconds());
+
+	return to < BRIDGE_MAX_PORTS ? from->bridge->port[to] : NULL;
+}
+
+void bridge_passed(struct bridge_port *from, struct bridge_port *to, unsigned packets, uint64_t bytes)
+{
+	unsigned lcore = bridge_lcore();
+
+	from->stats[lcore].s.rx_packets += packets;
+	from->stats[lcore].s.rx_bytes += bytes;
+	to->stats[lcore].s.tx_packets += packets;
+	to->stats[lcore].s.tx_bytes += bytes;
+}
+
 void bridge_flush(struct bridge *b)
 {
 	unsigned lcore = bridge_lcore();

@@ -11,6 +11,7 @@
 #define SLUICE_BRIDGE_H
 
 #include "lcore.h"
+#include <rte_ether.h>
 #include <rte_mbuf.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -53,6 +54,12 @@ void bridge_port_stats(const struct bridge_port *port, struct bridge_port_stats 
 
 /* Takes n packets that came in at `from`: learns, looks up, gathers them per output port. A full gather is delivered at once. */
 void bridge_input(struct bridge_port *from, struct rte_mbuf **pkts, unsigned n);
+/*
+ * The way past the bridge, for whoever can move a packet from port to port by himself: the one port that a packet with this header, coming in at `from`, goes to; NULL
+ * when there is none or more than one, then it is bridge_input's. Learns and looks up as that does. What went this way is counted with bridge_passed.
+ */
+struct bridge_port *bridge_way(struct bridge_port *from, const struct rte_ether_hdr *eth);
+void bridge_passed(struct bridge_port *from, struct bridge_port *to, unsigned packets, uint64_t bytes);
 /* Deliver what this lcore has gathered. Call once at the end of each poll round. */
 void bridge_flush(struct bridge *b);
 

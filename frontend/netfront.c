@@ -49,31 +49,31 @@ static void tx_release(struct netfront_queue *q, unsigned id)
 	q->tx_free[q->nr_tx_free++] = (uint16_t)id;
 }
 
-/* One response. Those of extra-info slots carry no id. */
-static bool tx_complete(struct netfront_queue *q, const struct netif_tx_response *rsp)
+/* One response. Those of extra-info slots carry no id. The back end has read the packet: its first line is fetched for the next one. */
+static inline bool tx_complete(struct netfront_queue *q, struct netif_tx_response rsp)
 {
-	if (rsp->status == NETIF_RSP_NULL)
+	if (rsp.status == NETIF_RSP_NULL)
 		return true;
-	if (rsp->id >= NETFRONT_BUFS || q->tx_pool.state[rsp->id] != BUF_POSTED)
+	if (rsp.id >= NETFRONT_BUFS || q->tx_pool.state[rsp.id] != BUF_POSTED)
 		return false;
-	if (rsp->status != NETIF_RSP_OKAY)
+	if (rsp.status != NETIF_RSP_OKAY)
 		q->stats.tx_errors++;
-	tx_release(q, rsp->id);
+	shm_prefetch_write(q->tx_start[rsp.id]);
+	tx_release(q, rsp.id);
 	return true;
 }
 
 static void tx_reap(struct netfront_queue *q)
 {
+	struct netif_tx_response rsp[NETFRONT_BUFS];
 	int n = front_ring_pending(&q->tx);
-	struct netif_tx_response rsp;
 
 	if (n < 0)
 		return netfront_broken(q->nf, "its tx response index is out of range");
-	for (int i = 0; i < n; i++) {
-		front_ring_read(&q->tx, (uint32_t)i, &rsp, sizeof(rsp));
-		if (!tx_complete(q, &rsp))
+	front_ring_peek(&q->tx, rsp, (uint32_t)n, sizeof(rsp[0]), sizeof(net_tx_slot));
+	for (int i = 0; i < n; i++)
+		if (!tx_complete(q, rsp[i]))
 			return netfront_broken(q->nf, "it answered a tx request that was not made");
-	}
 	front_ring_consume(&q->tx, (uint32_t)n);
 }
 
@@ -88,19 +88,19 @@ static unsigned tx_room(struct netfront_queue *q)
 static unsigned tx_alloc(struct netfront_queue *q, struct netfront_buf *bufs, unsigned n)
 {
 	unsigned room = tx_room(q);
-	uint8_t queue = (uint8_t)q->index;
 
 	if (n > room)
 		n = room;
-	for (struct netfront_buf *b = bufs; b < bufs + n; b++) {
-		unsigned id = q->tx_free[--q->nr_tx_free];
-		uint16_t offset = tx_offset(id);
+	for (unsigned i = 0; i < n; i++) {
+		uint16_t id = q->tx_free[q->nr_tx_free - 1 - i];
+		uint8_t *data = q->tx_start[id];
 
 		q->tx_pool.state[id] = BUF_HELD;
-		*b = (struct netfront_buf){
-			.data = (uint8_t *)q->tx_pool.page[id] + offset, .room = (uint16_t)(SLUICE_PAGE_SIZE - offset), .id = (uint16_t)id, .queue = queue
+		bufs[i] = (struct netfront_buf){
+			.data = data, .room = (uint16_t)(SLUICE_PAGE_SIZE - (uintptr_t)data % SLUICE_PAGE_SIZE), .id = id, .queue = (uint8_t)q->index
 		};
 	}
+	q->nr_tx_free -= n;
 	return n;
 }
 
@@ -110,30 +110,43 @@ static bool sendable(const struct netfront_queue *q, const struct netfront_buf *
 	return b->queue == q->index && b->id < NETFRONT_BUFS && q->tx_pool.state[b->id] == BUF_HELD && b->len && b->len <= SLUICE_PAGE_SIZE - data_offset(b);
 }
 
-static uint16_t tx_flags(const struct netfront_buf *b)
+/* NETTXF_* of a packet whose flags are these, but for what net_tx_build adds. */
+static uint16_t tx_flags(uint8_t flags)
 {
-	uint16_t flags = 0;
+	static const uint8_t of[8] = {
+		[NETFRONT_CSUM_BLANK] = NETTXF_csum_blank | NETTXF_data_validated,
+		[NETFRONT_DATA_VALIDATED] = NETTXF_data_validated,
+		[NETFRONT_CSUM_BLANK | NETFRONT_DATA_VALIDATED] = NETTXF_csum_blank | NETTXF_data_validated,
+	};
 
-	if (b->flags & NETFRONT_CSUM_BLANK)
-		flags |= NETTXF_csum_blank | NETTXF_data_validated;
-	if (b->flags & NETFRONT_DATA_VALIDATED)
-		flags |= NETTXF_data_validated;
-	return flags;
+	return of[flags % 8];
 }
 
-/* A packet of one fragment: nearly all of them. */
-static bool tx_one(struct netfront_queue *q, const struct netfront_buf *b)
+/* Packets of one fragment that need nothing, as nearly all do, from the first of n buffers on: how many went. */
+static unsigned tx_run(struct netfront_queue *q, const struct netfront_buf *bufs, unsigned n)
 {
-	struct tx_words req;
+	struct front_ring ring = q->tx; /* a copy stays in registers, whatever is stored meanwhile */
+	unsigned room = front_ring_free(&ring), i;
+	uint64_t bytes = 0;
 
-	if (!sendable(q, b) || b->len < NET_ETH_HLEN || !front_ring_free(&q->tx))
-		return false;
-	req.first = q->tx_pool.gref[b->id] | (uint64_t)data_offset(b) << 32 | (uint64_t)tx_flags(b) << 48;
-	req.second = b->id | (uint32_t)b->len << 16;
-	front_ring_put(&q->tx, &req, sizeof(req));
-	q->tx_pool.state[b->id] = BUF_POSTED;
-	q->stats.tx_bytes += b->len;
-	return true;
+	if (n > room)
+		n = room;
+	ring.slot_size = sizeof(net_tx_slot); /* as it is: the compiler knows now */
+	for (i = 0; i < n; i++) {
+		const struct netfront_buf *b = &bufs[i];
+		struct tx_words req;
+
+		if (b->flags & NETFRONT_MORE || b->gso_type || b->len < NET_ETH_HLEN || !sendable(q, b))
+			break;
+		req.first = q->tx_pool.gref[b->id] | (uint64_t)data_offset(b) << 32 | (uint64_t)tx_flags(b->flags) << 48;
+		req.second = b->id | (uint32_t)b->len << 16;
+		front_ring_put(&ring, &req, sizeof(req));
+		q->tx_pool.state[b->id] = BUF_POSTED;
+		bytes += b->len;
+	}
+	q->tx.req_prod = ring.req_prod;
+	q->stats.tx_bytes += bytes;
+	return i;
 }
 
 /* A packet of several fragments, or one to be cut. */
@@ -177,16 +190,25 @@ static unsigned packet_bufs(const struct netfront_buf *bufs, unsigned n)
 static unsigned tx_burst(struct netfront_queue *q, const struct netfront_buf *bufs, unsigned n)
 {
 	unsigned sent = 0, frags;
-	bool use = usable(q->nf), ok;
+	bool use = usable(q->nf);
 
-	for (; n; bufs += frags, n -= frags) {
+	while (n) {
+		unsigned run = use ? tx_run(q, bufs, n) : 0;
+
+		sent += run;
+		bufs += run;
+		n -= run;
+		if (!n)
+			break;
 		frags = packet_bufs(bufs, n);
-		ok = use && (frags == 1 && !bufs->gso_type ? tx_one(q, bufs) : tx_many(q, bufs, frags));
-		sent += ok;
-		if (!ok) {
+		if (use && tx_many(q, bufs, frags)) {
+			sent++;
+		} else {
 			q->stats.tx_dropped++;
 			netfront_tx_free(q->nf, bufs, frags);
 		}
+		bufs += frags;
+		n -= frags;
 	}
 	q->stats.tx_packets += sent;
 	if (sent && front_ring_push(&q->tx))
@@ -196,14 +218,14 @@ static unsigned tx_burst(struct netfront_queue *q, const struct netfront_buf *bu
 
 /* ---- rx ---- */
 
-static void rx_post(struct netfront_queue *q, unsigned id)
+static inline void rx_post(struct netfront_queue *q, struct front_ring *ring, unsigned id)
 {
-	uint16_t index = (uint16_t)front_ring_next(&q->rx);
+	uint16_t index = (uint16_t)front_ring_next(ring);
 	uint64_t req = index | (uint64_t)q->rx_pool.gref[id] << 32;
 
 	q->rx_slot[index] = (uint16_t)id;
 	q->rx_pool.state[id] = BUF_POSTED;
-	front_ring_put(&q->rx, &req, sizeof(req));
+	front_ring_put(ring, &req, sizeof(req));
 }
 
 /* Hand the buffer of the slot at the head of the ring to the user of the vif. */
@@ -222,7 +244,7 @@ static void rx_skip(struct netfront_queue *q)
 	uint16_t id = q->rx_slot[front_ring_index(&q->rx, 0)];
 
 	front_ring_consume(&q->rx, 1);
-	rx_post(q, id);
+	rx_post(q, &q->rx, id);
 }
 
 static uint8_t rx_flags(uint16_t flags)
@@ -243,7 +265,6 @@ static unsigned rx_one(struct netfront_queue *q, const struct netif_rx_response 
 		return 0;
 	}
 	rx_take(q, buf, rsp->offset, (uint16_t)rsp->status, rx_flags(rsp->flags));
-	shm_prefetch(buf->data);
 	q->stats.rx_bytes += buf->len;
 	q->stats.rx_packets++;
 	return 1;
@@ -306,35 +327,78 @@ static unsigned rx_many(struct netfront_queue *q, unsigned waiting, struct netfr
 	return 0;
 }
 
+/* Good packets of one slot, as nearly all are, from the head of the ring on: how many. What is not so is left where it is. */
+static unsigned rx_run(struct netfront_queue *q, struct netfront_buf *bufs, unsigned n)
+{
+	struct netif_rx_response rsp[NETFRONT_BURST];
+	uint64_t bytes = 0;
+	unsigned i;
+
+	if (n > NETFRONT_BURST)
+		n = NETFRONT_BURST;
+	front_ring_peek(&q->rx, rsp, n, sizeof(rsp[0]), sizeof(net_rx_slot));
+	for (i = 0; i < n; i++) {
+		uint32_t index = front_ring_index(&q->rx, i), offset = rsp[i].offset, len = (uint16_t)rsp[i].status;
+		uint16_t id = q->rx_slot[index];
+		uint8_t *data = (uint8_t *)q->rx_pool.page[id] + offset;
+
+		if (rsp[i].flags & RX_DATA_FLAGS || rsp[i].id != index || len < NET_ETH_HLEN || offset + len > SLUICE_PAGE_SIZE)
+			break;
+		shm_prefetch(data);
+		q->rx_pool.state[id] = BUF_HELD;
+		bufs[i] = (struct netfront_buf){ .data = data, .len = (uint16_t)len, .id = id, .queue = (uint8_t)q->index, .flags = rx_flags(rsp[i].flags) };
+		bytes += len;
+	}
+	front_ring_consume(&q->rx, i);
+	q->stats.rx_bytes += bytes;
+	q->stats.rx_packets += i;
+	return i;
+}
+
+/* The packet at the head of `waiting` slots, of any kind, in at most n buffers: how many it gave. *taken: how many slots; 0: it does not fit, or the protocol is broken. */
+static unsigned rx_packet(struct netfront_queue *q, unsigned waiting, struct netfront_buf *bufs, unsigned n, unsigned *taken)
+{
+	struct netif_rx_response rsp;
+
+	front_ring_read(&q->rx, 0, &rsp, sizeof(rsp));
+	if (rsp.flags & RX_DATA_FLAGS)
+		return rx_many(q, waiting, bufs, n, taken);
+	*taken = 1;
+	return rx_one(q, &rsp, bufs);
+}
+
 static unsigned rx_burst(struct netfront_queue *q, struct netfront_buf *bufs, unsigned n)
 {
-	unsigned given = 0, taken;
-	struct netif_rx_response rsp;
-	int waiting;
+	int waiting = front_ring_pending(&q->rx);
+	unsigned left = (unsigned)waiting, given = 0, taken;
 
-	waiting = front_ring_pending(&q->rx);
-	if (waiting < 0)
+	if (waiting < 0) {
 		netfront_broken(q->nf, "its rx response index is out of range");
-	while (waiting > 0 && given < n && !q->nf->broken) {
-		front_ring_read(&q->rx, 0, &rsp, sizeof(rsp));
-		if (rsp.flags & RX_DATA_FLAGS) {
-			given += rx_many(q, (unsigned)waiting, bufs + given, n - given, &taken);
-			if (!taken)
-				break;
-			waiting -= (int)taken;
-		} else {
-			given += rx_one(q, &rsp, bufs + given);
-			waiting--;
-		}
+		return 0;
+	}
+	while (left > 0 && given < n) {
+		taken = rx_run(q, bufs + given, left < n - given ? left : n - given);
+		given += taken;
+		left -= taken;
+		if (taken > 0)
+			continue;
+		given += rx_packet(q, left, bufs + given, n - given, &taken);
+		if (!taken || q->nf->broken)
+			break;
+		left -= taken;
 	}
 	return given;
 }
 
 static void rx_done(struct netfront_queue *q, const struct netfront_buf *bufs, unsigned n)
 {
+	struct front_ring ring = q->rx;
+
+	ring.slot_size = sizeof(net_rx_slot);
 	for (unsigned i = 0; i < n; i++)
-		if (bufs[i].id < NETFRONT_BUFS && q->rx_pool.state[bufs[i].id] == BUF_HELD && front_ring_free(&q->rx))
-			rx_post(q, bufs[i].id);
+		if (bufs[i].id < NETFRONT_BUFS && q->rx_pool.state[bufs[i].id] == BUF_HELD && front_ring_free(&ring))
+			rx_post(q, &ring, bufs[i].id);
+	q->rx.req_prod = ring.req_prod;
 	if (front_ring_push(&q->rx))
 		port_evtchn_notify(q->rx_port);
 }
@@ -511,10 +575,12 @@ static void queue_start(struct netfront_queue *q)
 	front_ring_init(&q->tx, q->tx_page, 1, sizeof(net_tx_slot));
 	front_ring_init(&q->rx, q->rx_page, 1, sizeof(net_rx_slot));
 	q->nr_tx_free = 0;
-	for (unsigned id = 0; id < NETFRONT_BUFS; id++)
+	for (unsigned id = 0; id < NETFRONT_BUFS; id++) {
+		q->tx_start[id] = (uint8_t *)q->tx_pool.page[id] + tx_offset(id);
 		tx_release(q, id);
+	}
 	for (unsigned id = 0; id < NETFRONT_BUFS; id++)
-		rx_post(q, id);
+		rx_post(q, &q->rx, id);
 	front_ring_push(&q->rx); /* no notification: the back end looks when it connects */
 }
 

@@ -99,6 +99,28 @@ static inline __attribute__((always_inline)) void front_ring_read(const struct f
 	shm_copy_in(dst, r->slots + (size_t)front_ring_index(r, i) * r->slot_size, n);
 }
 
+/*
+ * Private copies of the next n responses, n at most what front_ring_pending said: the first `bytes` of each slot. Their lines are taken for writing, as the next requests
+ * go there. Nothing is consumed.
+ */
+static inline __attribute__((always_inline)) void front_ring_peek(const struct front_ring *r, void *dst, uint32_t n, size_t bytes, size_t slot_size)
+{
+	uint8_t *d = dst;
+	uint32_t at = front_ring_index(r, 0);
+
+	while (n > 0) {
+		uint32_t run = n < r->nr - at ? n : r->nr - at;
+		const volatile uint8_t *from = r->slots + at * slot_size, *end = from + run * slot_size;
+
+		for (const volatile uint8_t *line = from; line < end; line += 64)
+			shm_prefetch_write(line);
+		for (; from < end; from += slot_size, d += bytes)
+			shm_copy_in(d, from, bytes);
+		n -= run;
+		at = 0;
+	}
+}
+
 static inline void front_ring_consume(struct front_ring *r, uint32_t n)
 {
 	r->rsp_cons += n;

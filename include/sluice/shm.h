@@ -59,6 +59,12 @@ static inline __attribute__((always_inline)) void shm_copy_in(void *private_dst,
 	shm_compiler_barrier();
 }
 
+/* 16 bytes in one load: a private copy that fits a register. */
+static inline __attribute__((always_inline)) shm_wide_alias shm_load_wide(const volatile void *shared_src)
+{
+	return *(const volatile shm_wide_alias *)shared_src;
+}
+
 /* Copy n private bytes out to shared memory; the peer may read them half-written until an index is published. */
 static inline __attribute__((always_inline)) void shm_copy_out(volatile void *shared_dst, const void *private_src, size_t n)
 {

@@ -5,18 +5,24 @@
  */
 #include "netback_rx_requests.h"
 
-/* NETRXF_* of a packet that goes to this guest as it is and alone; -1: it needs the long way. */
-static inline int plain_flags(const struct netback_vif *vif, const struct rte_mbuf *m, uint32_t most)
+/* NETRXF_* of a packet that wishes or has something; -1: it needs the long way. */
+static __attribute__((noinline)) int flags_of(const struct netback_vif *vif, const struct rte_mbuf *m)
 {
 	uint64_t wishes = m->ol_flags & OFFLOAD_WISHES;
 
-	if (m->pkt_len - NET_ETH_HLEN > most - NET_ETH_HLEN)
-		return -1;
 	if (!wishes)
 		return (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD ? (int)NETRXF_data_validated : 0;
 	if (wishes & (RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_IP_CKSUM) || !netback_rx_abilities(vif, m))
 		return -1;
 	return (int)(NETRXF_csum_blank | NETRXF_data_validated);
+}
+
+/* NETRXF_* of a packet that goes to this guest as it is and alone; -1: it needs the long way. */
+static inline int plain_flags(const struct netback_vif *vif, const struct rte_mbuf *m, uint32_t most)
+{
+	if (m->pkt_len - NET_ETH_HLEN > most - NET_ETH_HLEN)
+		return -1;
+	return m->ol_flags & (OFFLOAD_WISHES | RTE_MBUF_F_RX_L4_CKSUM_MASK) ? flags_of(vif, m) : 0;
 }
 
 /* A packet whose bytes are in several places. */

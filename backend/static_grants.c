@@ -7,22 +7,23 @@
 /* Made at the first use: most of it is never touched. */
 static int table_make(struct static_grants *s)
 {
-	if (s->page)
+	if (s->read)
 		return 0;
-	s->page = calloc(STATIC_GRANTS_GREFS, sizeof(*s->page));
+	s->read = calloc(STATIC_GRANTS_GREFS, sizeof(*s->read));
+	s->write = calloc(STATIC_GRANTS_GREFS, sizeof(*s->write));
 	s->handle = calloc(STATIC_GRANTS_GREFS, sizeof(*s->handle));
-	if (s->page && s->handle)
+	if (s->read && s->write && s->handle)
 		return 0;
-	free(s->page);
+	free(s->read);
+	free(s->write);
 	free(s->handle);
-	s->page = NULL;
-	s->handle = NULL;
+	*s = (struct static_grants){.nr = 0};
 	return -ENOMEM;
 }
 
 static bool is_mapped(const struct static_grants *s, gref_t gref)
 {
-	return gref < s->limit && s->page[gref];
+	return static_grants_read(s, gref) != NULL;
 }
 
 static int list_check(const struct static_grants *s, const struct xen_netif_gref *list, unsigned n)
@@ -62,7 +63,7 @@ static void unmap_all(struct hv *hv, struct static_grants_batch *b, unsigned n)
 
 static void entry_clear(struct static_grants *s, gref_t gref)
 {
-	s->page[gref] = 0;
+	s->read[gref] = s->write[gref] = NULL;
 	s->nr--;
 }
 
@@ -72,12 +73,13 @@ static int enter_all(struct static_grants *s, const struct static_grants_batch *
 	for (unsigned i = 0; i < n; i++) {
 		gref_t gref = b->list[i].ref;
 
-		if (s->page[gref]) {
+		if (s->read[gref]) {
 			while (i-- > 0)
 				entry_clear(s, b->list[i].ref);
 			return -EINVAL;
 		}
-		s->page[gref] = (uintptr_t)b->map[i].va | (b->map[i].readonly ? STATIC_READONLY : 0);
+		s->read[gref] = b->map[i].va;
+		s->write[gref] = b->map[i].readonly ? NULL : b->map[i].va;
 		s->handle[gref] = b->map[i].handle;
 		s->nr++;
 		if (gref >= s->limit)
@@ -132,14 +134,15 @@ void static_grants_fini(struct static_grants *s, struct hv *hv, struct static_gr
 	unsigned k = 0;
 
 	for (gref_t gref = 0; gref < s->limit; gref++) {
-		if (s->page[gref])
+		if (s->read[gref])
 			b->unmap[k++] = entry_take(s, gref);
 		if (k == NET_CTRL_GREFS_MAX || (k > 0 && s->nr == 0)) {
 			hv->ops->unmap(hv, b->unmap, k);
 			k = 0;
 		}
 	}
-	free(s->page);
+	free(s->read);
+	free(s->write);
 	free(s->handle);
 	*s = (struct static_grants){.nr = 0};
 }

@@ -11,12 +11,12 @@
 
 #define STATIC_GRANTS_MAX 1024u    /* pages mapped for a queue */
 #define STATIC_GRANTS_GREFS 65536u /* higher references are not taken: the table is indexed by them */
-#define STATIC_READONLY 1u
 
 struct static_grants {
 	gref_t limit;     /* one above the highest reference that was ever added; 0: none */
 	unsigned nr;
-	uintptr_t *page;  /* by gref: address of the page, plus STATIC_READONLY; 0: not mapped */
+	uint8_t **read;   /* by gref: where the page is; NULL: not mapped */
+	uint8_t **write;  /* the same of those that may be written */
 	uint32_t *handle; /* by gref: the name of that mapping */
 };
 
@@ -39,13 +39,13 @@ void static_grants_fini(struct static_grants *s, struct hv *hv, struct static_gr
 /* Where the page is, to be read; NULL when it is not in the table: then a grant copy finds out what the reference is worth. */
 static inline uint8_t *static_grants_read(const struct static_grants *s, gref_t gref)
 {
-	return gref < s->limit ? (uint8_t *)(s->page[gref] & ~(uintptr_t)STATIC_READONLY) : NULL;
+	return gref < s->limit ? s->read[gref] : NULL;
 }
 
 /* The same, to be written. */
 static inline uint8_t *static_grants_write(const struct static_grants *s, gref_t gref)
 {
-	return gref < s->limit && !(s->page[gref] & STATIC_READONLY) ? (uint8_t *)s->page[gref] : NULL;
+	return gref < s->limit ? s->write[gref] : NULL;
 }
 
 #endif

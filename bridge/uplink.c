@@ -121,15 +121,27 @@ static struct rte_mbuf *own(struct uplink *u, struct rte_mbuf *m)
 	return copy;
 }
 
+/* Does it go out as it is? */
+static inline bool is_ready(const struct uplink *u, const struct rte_mbuf *m)
+{
+	return m->nb_segs == 1 && !(m->ol_flags & (OFFLOAD_WISHES | lent_flag)) && m->pkt_len <= u->frame_max;
+}
+
+/* Packets from the first on that do, as nearly all: how many. */
+static unsigned ready_run(const struct uplink *u, struct rte_mbuf **pkts, unsigned n)
+{
+	unsigned run = 0;
+
+	while (u->inner == u->pool && run < n && is_ready(u, pkts[run]))
+		run++;
+	return run;
+}
+
 /* One packet from the bridge, as one or more in v (room for SEGMENTS_MAX); 0 when it is dropped. */
 static unsigned make_ready(struct uplink *u, struct rte_mbuf *m, struct rte_mbuf **v)
 {
 	unsigned n, kept = 0;
 
-	if (m->nb_segs == 1 && u->inner == u->pool && !(m->ol_flags & (OFFLOAD_WISHES | lent_flag)) && m->pkt_len <= u->frame_max) {
-		v[0] = m;
-		return 1;
-	}
 	m = own(u, m);
 	if (!m)
 		return 0;
@@ -148,9 +160,9 @@ static unsigned flush(struct uplink *u, struct rte_mbuf **v, unsigned n)
 	return refused + send_burst(u, v, n);
 }
 
-static unsigned uplink_tx(struct bridge_port *port, struct rte_mbuf **pkts, unsigned n)
+/* Packets that need more than to be handed on, or lie among such. How many were lost. */
+static unsigned send_made_ready(struct uplink *u, struct rte_mbuf **pkts, unsigned n)
 {
-	struct uplink *u = (struct uplink *)port;
 	struct rte_mbuf *ready[BRIDGE_BURST + SEGMENTS_MAX];
 	unsigned have = 0, lost = 0;
 
@@ -164,8 +176,16 @@ static unsigned uplink_tx(struct bridge_port *port, struct rte_mbuf **pkts, unsi
 			have = 0;
 		}
 	}
-	if (have)
-		lost += flush(u, ready, have);
+	return have ? lost + flush(u, ready, have) : lost;
+}
+
+static unsigned uplink_tx(struct bridge_port *port, struct rte_mbuf **pkts, unsigned n)
+{
+	struct uplink *u = (struct uplink *)port;
+	unsigned run = ready_run(u, pkts, n), lost = run ? flush(u, pkts, run) : 0;
+
+	if (run < n)
+		lost += send_made_ready(u, pkts + run, n - run);
 	return lost < n ? n - lost : 0;
 }
 

@@ -45,6 +45,7 @@ struct netfront_queue {
 	uint16_t tx_free[NETFRONT_BUFS]; /* a stack: the buffer that is still in the cache first */
 	unsigned nr_tx_free;
 	uint8_t *tx_start[NETFRONT_BUFS]; /* where a packet begins in each tx buffer */
+	uint16_t rx_foreseen;            /* offset in its page where the next packet will probably be: only ever prefetched */
 	uint16_t rx_slot[NETFRONT_BUFS]; /* which buffer was posted at each index of the ring */
 	struct netfront_pool tx_pool, rx_pool;
 	struct netfront_queue_stats stats;

@@ -27,7 +27,7 @@
 #include <sluice/abi.h>
 
 #define HVSHARE_MAGIC 0x53485648u /* "HVHS" */
-#define HVSHARE_VERSION 2u
+#define HVSHARE_VERSION 3u
 
 #define HVSHARE_DOMAINS 256u       /* domids 1 .. 255; 0 is domain 0 */
 #define HVSHARE_GRANT_FRAMES 64u   /* most grant frames of a domain, as Xen's default */
@@ -35,7 +35,7 @@
 #define HVSHARE_CLIENTS 8u         /* attached processes */
 #define HVSHARE_CHANNELS 8u        /* hv_evtchn objects of one client */
 #define HVSHARE_PORTS 4096u        /* event channels of domain 0 */
-#define HVSHARE_MAPTRACK 32768u    /* pages that one client can hold mapped */
+#define HVSHARE_MAPTRACK 131072u   /* pages that one client can hold mapped: 250 vifs with static grants */
 #define HVSHARE_GUEST_MAPS 8192u   /* pages that all guests together can hold mapped of each other */
 #define HVSHARE_FRAMES (1u << 22)  /* most machine frames: 16 GiB */
 #define HVSHARE_HOSTED_FIRST HVSHARE_FRAMES /* the window of hosted domains: as many again */

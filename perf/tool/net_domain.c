@@ -10,6 +10,8 @@
 #define VIF_MIB 3u /* for each queue */
 #define DEVICE_MS 10000u
 #define CONNECT_NS 10000000000ull
+#define SETTLE_NS 1000000000ull
+#define SETTLE_POLL_US 1000u
 
 void net_address(uint8_t mac[6], pid_t run, char letter, unsigned vif)
 {
@@ -60,6 +62,22 @@ static int connect_vif(struct net_domain *d, const struct net_options *o, unsign
 	return 0;
 }
 
+/* The back end has said of each vif which pages it keeps mapped; or it does not, which is as well. */
+static void settle(struct net_domain *d)
+{
+	uint64_t deadline = port_now_ns() + SETTLE_NS;
+	unsigned settled = 0;
+
+	while (settled < d->nr_vifs && port_now_ns() < deadline) {
+		settled = 0;
+		for (unsigned i = 0; i < d->nr_vifs; i++) {
+			netfront_step(d->vif[i]);
+			settled += netfront_stats(d->vif[i])->static_pages > 0;
+		}
+		usleep(SETTLE_POLL_US);
+	}
+}
+
 int net_domain_up(struct net_domain *d, const struct net_options *o, char letter, unsigned nr_vifs)
 {
 	char name[32];
@@ -78,6 +96,8 @@ int net_domain_up(struct net_domain *d, const struct net_options *o, char letter
 		rc = attach(o, name, letter, i);
 	for (unsigned i = 0; !rc && i < nr_vifs; i++)
 		rc = connect_vif(d, o, i);
+	if (!rc && !o->copy)
+		settle(d);
 	if (rc)
 		fprintf(stderr, "sluice-perf: error: no connected vif for %s: %s; see the logs of sluiced and sluice-backend\n", name, strerror(-rc));
 	return rc;

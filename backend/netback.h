@@ -38,6 +38,7 @@ struct netback_tx_burst {
 	struct copy_batch copies;
 	unsigned nr, nr_rsp;
 	bool lent; /* some packets have their payload in the guest's pages */
+	uint8_t number_of_op[NETBACK_BURST]; /* on the short way: which packet a copy is for */
 	struct netback_tx_packet {
 		struct rte_mbuf *m; /* NULL: dropped already */
 		uint16_t first_op, nr_ops, first_rsp, nr_rsp;
@@ -53,6 +54,9 @@ struct netback_rx_burst {
 	unsigned nr, nr_slots;
 	uint8_t headers[NETBACK_BURST][HEADERS_MAX];
 	uint16_t slot_of_op[COPY_BATCH_OPS];
+	/* on the short way: which answer a copy is for, and its number */
+	struct netif_rx_response rsp_of_op[NETBACK_BURST];
+	uint32_t number_of_op[NETBACK_BURST];
 	net_rx_slot slots[256 + NET_SLOTS_MAX + NET_EXTRAS_MAX];
 };
 
@@ -155,12 +159,9 @@ void netback_fini(struct netback *nb);
 
 /* netback_tx.c: one burst from the guest to the bridge; how many slots were taken. */
 unsigned netback_tx_burst(struct netback_queue *q);
-/* netback_tx_plain.c: one-slot packets from the head of the window, as far as the short way goes. Gives them in pkts and puts their answers into the ring, not pushed yet; returns
- * how many. b->lent says whether some are lent. */
-unsigned netback_tx_plain(struct netback_queue *q, struct netback_tx_burst *b, struct rte_mbuf **pkts);
-/* Take the packet of this slot into the burst, with its answer, as one grant copy. False when it needs the long way: then nothing was done. The caller has made sure of
- * room for a copy. */
-bool netback_tx_plain_copy(struct netback_queue *q, struct netback_tx_burst *b, const struct netif_tx_request *req);
+/* netback_tx_plain.c: one-slot packets from the head of the window, as far as the short way goes. Returns how many slots it took, and puts their answers into the ring, not pushed
+ * yet; *nr: how many packets are good, in pkts. b->lent says whether some are lent. */
+unsigned netback_tx_plain(struct netback_queue *q, struct netback_tx_burst *b, struct rte_mbuf **pkts, unsigned *nr);
 /* netback_direct.c: packets from the head of the window straight to another guest: how many. Their answers are put into the ring, not pushed yet. */
 unsigned netback_direct(struct netback_queue *q);
 static inline void netback_tx_window_drop(struct netback_queue *q, unsigned n)
@@ -179,9 +180,7 @@ unsigned netback_rx_poll(struct netback_queue *q);
 bool netback_rx_arm(struct netback_queue *q);
 /* What this guest takes of such a packet as it is (OFFLOAD_*). */
 unsigned netback_rx_abilities(const struct netback_vif *vif, const struct rte_mbuf *m);
-/* netback_rx_plain.c: put the packet into the burst as one grant copy. False when it needs the long way: then nothing was done. The caller has made sure of room for a copy. */
-bool netback_rx_plain_copy(struct netback_queue *q, struct netback_rx_burst *b, struct rte_mbuf *m);
-/* Deliver packets from the first on, as far as they go the short way and there is room. Returns how many; all stay the caller's to free. */
+/* netback_rx_plain.c: deliver packets from the first on, as far as they go the short way and there is room. Returns how many; all stay the caller's to free. */
 unsigned netback_rx_plain(struct netback_queue *q, struct rte_mbuf **pkts, unsigned n);
 /* Packets that wait for this guest. */
 static inline uint32_t netback_rx_waiting(const struct netback_queue *q)

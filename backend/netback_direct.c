@@ -31,7 +31,9 @@ static union addresses addresses_at(const uint8_t *bytes)
 /* Where the bytes are of a packet that may go this way. */
 static inline const uint8_t *direct_bytes(const struct static_grants *grants, const struct netif_tx_request *req, uint32_t most)
 {
-	return req->size >= SHORTEST && req->size <= most ? plain_bytes(grants, req) : NULL;
+	const uint8_t *page = static_grants_read(grants, req->gref);
+
+	return page && plain(req) && req->size >= SHORTEST && req->size <= most ? page + req->offset : NULL;
 }
 
 /*

@@ -204,8 +204,6 @@ static int gather(struct netback_queue *q, struct netback_rx_burst *b, struct rt
 		struct rte_mbuf *m = pkts[b->nr];
 		unsigned slots;
 
-		if (copy_batch_room(&b->copies) && netback_rx_plain_copy(q, b, m))
-			continue;
 		slots = slots_needed(m);
 		if (slots > rx_requests(q))
 			rc = rx_look_ahead(q);
@@ -257,8 +255,8 @@ static unsigned deliver_now(struct netback_queue *q, struct rte_mbuf **pkts, uns
 
 	do {
 		k = netback_rx_plain(q, pkts + done, n - done);
-		if (k < n - done)
-			k += deliver_long(q, pkts + done + k, n - done - k);
+		if (k == 0)
+			k = deliver_long(q, pkts + done, n - done);
 		done += k;
 	} while (q->live && k > 0 && done < n);
 	return done;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The short ways from bridge to guest, for packets of one slot: into static grants at once, and else as one grant copy. The long way, and who calls these, is
+ * The short way from bridge to guest, for packets of one slot: into static grants at once, and else in one batch of grant copies. The long way, and who calls this, is
  * netback_rx.c.
  */
 #include "netback_rx_requests.h"
@@ -44,38 +44,45 @@ static inline void copy_all(uint8_t *to, struct rte_mbuf *m)
 		copy_pieces(to, m);
 }
 
-bool netback_rx_plain_copy(struct netback_queue *q, struct netback_rx_burst *b, struct rte_mbuf *m)
+/* The packet's bytes go to the page of gref when the batch is run. False: they are in several places, or the batch is full. */
+static inline bool send_copy(struct netback_queue *q, struct netback_rx_burst *b, const struct rte_mbuf *m, gref_t gref, const struct netif_rx_response *rsp, uint32_t number)
 {
-	int flags = m->nb_segs > 1 || lent_is(m) ? -1 : plain_flags(q->vif, m, rx_plain_most(q->vif));
-	const struct netif_rx_request *req = rx_first_request(q);
-	struct netif_rx_response *rsp = &b->slots[b->nr_slots].rsp;
-
-	if (flags < 0 || rx_requests(q) == 0 || static_grants_write(&q->grants, req->gref))
+	if (m->data_len != m->pkt_len || b->copies.n == NETBACK_BURST)
 		return false;
-	q->ahead_head++;
-	*rsp = (struct netif_rx_response){.id = req->id, .offset = rx_place(&q->spread, m->pkt_len), .flags = (uint16_t)flags, .status = (int16_t)m->pkt_len};
-	b->slot_of_op[b->copies.n] = (uint16_t)b->nr_slots++;
-	copy_batch_out(&b->copies, q->vif->domid, req->gref, rsp->offset, rte_pktmbuf_mtod(m, const void *), m->data_len);
-	b->nr++;
+	b->rsp_of_op[b->copies.n] = *rsp;
+	b->number_of_op[b->copies.n] = number;
+	copy_batch_out(&b->copies, q->vif->domid, gref, rsp->offset, rte_pktmbuf_mtod(m, const void *), m->data_len);
 	return true;
+}
+
+/* Run the batch. What could not be copied says so in its slot. */
+static void run_copies(struct netback_queue *q, struct netback_rx_burst *b)
+{
+	copy_batch_run(&b->copies, q->vif->nb->hv);
+	for (unsigned i = 0; i < b->copies.n; i++) {
+		if (b->copies.op[i].status == GNTST_okay)
+			continue;
+		b->rsp_of_op[i].status = NETIF_RSP_ERROR;
+		back_ring_amend(&q->rx, b->number_of_op[i], &b->rsp_of_op[i], sizeof(b->rsp_of_op[i]));
+		q->stats.rx_bad++;
+	}
 }
 
 unsigned netback_rx_plain(struct netback_queue *q, struct rte_mbuf **pkts, unsigned n)
 {
 	const struct static_grants grants = q->grants; /* copies stay in registers, whatever is stored meanwhile */
-	struct back_ring ring = q->rx;
+	struct netback_rx_burst *b = netback_lcore(q->vif->nb)->rx;
 	uint32_t most = rx_plain_most(q->vif), head = q->ahead_head;
-	uint16_t spread = q->spread;
+	uint16_t spread = q->spread, place;
+	struct back_ring ring;
 	unsigned done;
 
-	if (grants.nr == 0)
-		return 0;
-	if (rx_requests(q) < n) {
+	if (rx_requests(q) < n)
 		rx_look_ahead(q); /* the long way finds out what is wrong with the index */
-		ring = q->rx;
-	}
 	n = RTE_MIN(n, rx_requests(q));
+	ring = q->rx;
 	ring.slot_size = sizeof(net_rx_slot); /* as it is: the compiler knows now */
+	b->copies.n = 0;
 	for (done = 0; done < n; done++, head++) {
 		struct rte_mbuf *m = pkts[done];
 		const struct netif_rx_request req = q->ahead[head % NETBACK_RX_AHEAD];
@@ -83,14 +90,21 @@ unsigned netback_rx_plain(struct netback_queue *q, struct rte_mbuf **pkts, unsig
 		uint8_t *page = static_grants_write(&grants, req.gref);
 		struct netif_rx_response rsp;
 
-		if (flags < 0 || !page)
+		if (flags < 0)
 			break;
-		rsp = (struct netif_rx_response){.id = req.id, .offset = rx_place(&spread, m->pkt_len), .flags = (uint16_t)flags, .status = (int16_t)m->pkt_len};
-		copy_all(page + rsp.offset, m);
+		place = spread;
+		rsp = (struct netif_rx_response){.id = req.id, .offset = rx_place(&place, m->pkt_len), .flags = (uint16_t)flags, .status = (int16_t)m->pkt_len};
+		if (page)
+			copy_all(page + rsp.offset, m);
+		else if (!send_copy(q, b, m, req.gref, &rsp, ring.rsp_prod))
+			break;
+		spread = place;
 		back_ring_put(&ring, &rsp, sizeof(rsp));
 	}
 	if (done == 0)
 		return 0;
+	if (b->copies.n)
+		run_copies(q, b);
 	q->ahead_head = head;
 	q->spread = spread;
 	q->rx.rsp_prod = ring.rsp_prod;

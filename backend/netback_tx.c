@@ -157,10 +157,6 @@ static unsigned collect(struct netback_queue *q, struct netback_tx_burst *b, boo
 		const net_tx_slot *slot = &q->window[q->window_at + at];
 		int rc;
 
-		if (netback_tx_plain_copy(q, b, &slot->req)) {
-			at++;
-			continue;
-		}
 		if (more && q->window_nr - at < NET_SLOTS_LOOK)
 			break;
 		rc = net_tx_parse(slot, q->window_nr - at, &p);
@@ -270,7 +266,7 @@ unsigned netback_tx_burst(struct netback_queue *q)
 	}
 	b->nr = b->nr_rsp = b->copies.n = 0;
 	b->lent = false;
-	slots = n = netback_tx_plain(q, b, pkts);
+	slots = netback_tx_plain(q, b, pkts, &n);
 	if (slots == 0) {
 		slots = collect(q, b, more);
 		if (slots == 0)

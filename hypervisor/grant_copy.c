@@ -15,11 +15,11 @@ static bool end_domain(const struct vcpu *v, const struct gnttab_copy_ptr *end, 
 }
 
 static int16_t end_begin(const struct hvshare_view *w, const struct vcpu *v, const struct gnttab_copy_ptr *end, domid_t domid,
-                         bool by_gref, bool readonly, mfn_t *mfn)
+                         bool by_gref, bool readonly, struct hvshare_use *use)
 {
 	if (by_gref)
-		return hvshare_grant_begin(w, domid, end->u.ref, v->domain->domid, readonly, mfn);
-	*mfn = end->u.gmfn;
+		return hvshare_grant_begin(w, domid, end->u.ref, v->domain->domid, readonly, use);
+	*use = (struct hvshare_use){.mfn = end->u.gmfn}; /* no entry that shows it */
 	return end->u.gmfn < HVSHARE_ALL_FRAMES && hvshare_frame_grantable(w->share, domid, (uint32_t)end->u.gmfn, readonly) ? GNTST_okay
 	                                                                                                             : GNTST_bad_page;
 }
@@ -27,19 +27,17 @@ static int16_t end_begin(const struct hvshare_view *w, const struct vcpu *v, con
 static int16_t copy_locked(const struct hvshare_view *w, const struct vcpu *v, const struct gnttab_copy *op, domid_t src, domid_t dst)
 {
 	bool src_gref = op->flags & GNTCOPY_source_gref, dst_gref = op->flags & GNTCOPY_dest_gref;
-	mfn_t from, to;
+	struct hvshare_use from, to;
 	int16_t status = end_begin(w, v, &op->source, src, src_gref, true, &from);
 
 	if (status != GNTST_okay)
 		return status;
 	status = end_begin(w, v, &op->dest, dst, dst_gref, false, &to);
 	if (status == GNTST_okay) {
-		__builtin_memmove(hvshare_page(w, to) + op->dest.offset, hvshare_page(w, from) + op->source.offset, op->len);
-		if (dst_gref)
-			hvshare_grant_end(w, dst, op->dest.u.ref);
+		__builtin_memmove(hvshare_page(w, to.mfn) + op->dest.offset, hvshare_page(w, from.mfn) + op->source.offset, op->len);
+		hvshare_grant_end(&to);
 	}
-	if (src_gref)
-		hvshare_grant_end(w, src, op->source.u.ref);
+	hvshare_grant_end(&from);
 	return status;
 }
 

@@ -112,6 +112,12 @@ static inline __attribute__((always_inline)) void back_ring_put(struct back_ring
 	r->rsp_prod++;
 }
 
+/* Write response `index` (as rsp_prod was before it was put) again; it must not have been pushed yet. */
+static inline __attribute__((always_inline)) void back_ring_amend(const struct back_ring *r, uint32_t index, const void *src, size_t n)
+{
+	shm_copy_out(r->slots + (size_t)(index & r->mask) * r->slot_size, src, n);
+}
+
 /* Publish what was put since the last push. True when the front end wants to be notified of it. */
 static inline bool back_ring_push(struct back_ring *r)
 {

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#define PREFETCH_AHEAD 4u
+#define COPY_RUN HVSHARE_BATCH_UNDER_LOCK
 #define LOCK_TRIES 4u
 
 void hv_sluice_grant_init(struct hv_sluice *s)
@@ -257,47 +257,87 @@ static inline bool in_page(const struct hv_copy_end *end, uint16_t len)
 	return end->offset + len <= SLUICE_PAGE_SIZE;
 }
 
-static inline int16_t end_begin(const struct hv_sluice *s, const struct hv_copy_end *end, bool readonly, uint8_t **at)
+static inline int16_t end_begin(const struct hv_sluice *s, const struct hv_copy_end *end, bool readonly, struct hvshare_use *use)
 {
-	mfn_t mfn;
-	int16_t status = hvshare_grant_begin(&s->view, end->domid, end->gref, 0, readonly, &mfn);
-
-	if (status == GNTST_okay)
-		*at = hvshare_page(&s->view, mfn) + end->offset;
-	return status;
+	return hvshare_grant_begin(&s->view, end->domid, end->gref, 0, readonly, use);
 }
 
-static inline void end_end(const struct hv_sluice *s, const struct hv_copy_end *end)
+static inline uint8_t *end_at(const struct hv_sluice *s, const struct hv_copy_end *end, const struct hvshare_use *use)
 {
-	hvshare_grant_end(&s->view, end->domid, end->gref);
+	return hvshare_page(&s->view, use->mfn) + end->offset;
 }
 
-/* Between a guest's page and our memory: nearly every copy is so. */
-static inline int16_t copy_with_guest(struct hv_sluice *s, struct hvshare_locks *locks, const struct hv_copy_op *op, bool out)
+static inline const struct hv_copy_end *guest_end(const struct hv_copy_op *op)
 {
-	const struct hv_copy_end *end = out ? &op->dst : &op->src;
-	int16_t status;
-	uint8_t *at;
+	return op->src.local ? &op->dst : &op->src;
+}
 
-	if (!in_page(end, op->len))
-		return GNTST_bad_copy_arg;
-	if (end->domid == HVSHARE_NO_DOMAIN || !lock_domains(s, locks, end->domid, HVSHARE_NO_DOMAIN))
-		return GNTST_bad_domain;
-	status = end_begin(s, end, !out, &at);
-	if (status != GNTST_okay)
-		return status;
-	if (out)
-		shm_copy_bulk(at, op->src.local, op->len);
+/* From the first of n on: how many copies are between our memory and pages of the same guest, in the same direction. */
+static unsigned run_of(const struct hv_copy_op *ops, unsigned n)
+{
+	bool out = ops->src.local;
+	domid_t domid = guest_end(ops)->domid;
+	unsigned run = 0;
+
+	while (run < n && !ops[run].src.local != !ops[run].dst.local && !ops[run].src.local == !out && guest_end(&ops[run])->domid == domid)
+		run++;
+	return run;
+}
+
+/*
+ * Such a run, its lock held: nearly every copy is in one. First all entries are checked and marked, then the bytes are moved, then the marks taken off: a locked instruction
+ * waits for all stores before it, so none stands between two copies.
+ */
+static inline __attribute__((always_inline)) void copy_run(struct hv_sluice *s, struct hv_copy_op *ops, unsigned n, bool out)
+{
+	struct hvshare_use use[COPY_RUN];
+	uint8_t *at[COPY_RUN];
+
+	for (unsigned i = 0; i < n; i++) {
+		const struct hv_copy_end *end = out ? &ops[i].dst : &ops[i].src;
+
+		ops[i].status = in_page(end, ops[i].len) ? end_begin(s, end, !out, &use[i]) : GNTST_bad_copy_arg;
+		if (ops[i].status != GNTST_okay)
+			continue;
+		at[i] = end_at(s, end, &use[i]);
+		out ? shm_prefetch_write(at[i]) : shm_prefetch(at[i]);
+	}
+	for (unsigned i = 0; i < n; i++) {
+		if (ops[i].status != GNTST_okay)
+			continue;
+		if (out)
+			shm_copy_bulk(at[i], ops[i].src.local, ops[i].len);
+		else
+			shm_copy_bulk(ops[i].dst.local, at[i], ops[i].len);
+	}
+	for (unsigned i = 0; i < n; i++)
+		if (ops[i].status == GNTST_okay)
+			hvshare_grant_end(&use[i]);
+}
+
+static void refuse(struct hv_copy_op *ops, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		ops[i].status = in_page(guest_end(&ops[i]), ops[i].len) ? GNTST_bad_domain : GNTST_bad_copy_arg;
+}
+
+static void copy_with_guest(struct hv_sluice *s, struct hvshare_locks *locks, struct hv_copy_op *ops, unsigned n)
+{
+	domid_t domid = guest_end(ops)->domid;
+
+	if (domid == HVSHARE_NO_DOMAIN || !lock_domains(s, locks, domid, HVSHARE_NO_DOMAIN))
+		return refuse(ops, n);
+	locks->uses += n - 1;
+	if (ops->src.local)
+		copy_run(s, ops, n, true);
 	else
-		shm_copy_bulk(op->dst.local, at, op->len);
-	end_end(s, end);
-	return GNTST_okay;
+		copy_run(s, ops, n, false);
 }
 
 /* The two may be one page (a guest that talks to itself), so they may overlap. */
 static int16_t copy_between_guests(struct hv_sluice *s, struct hvshare_locks *locks, const struct hv_copy_op *op)
 {
-	uint8_t *from, *to;
+	struct hvshare_use from, to;
 	int16_t status;
 
 	if (!in_page(&op->src, op->len) || !in_page(&op->dst, op->len))
@@ -309,35 +349,20 @@ static int16_t copy_between_guests(struct hv_sluice *s, struct hvshare_locks *lo
 		return status;
 	status = end_begin(s, &op->dst, false, &to);
 	if (status == GNTST_okay) {
-		__builtin_memmove(to, from, op->len);
-		end_end(s, &op->dst);
+		__builtin_memmove(end_at(s, &op->dst, &to), end_at(s, &op->src, &from), op->len);
+		hvshare_grant_end(&to);
 	}
-	end_end(s, &op->src);
+	hvshare_grant_end(&from);
 	return status;
 }
 
+/* A copy that is in no run. */
 static int16_t copy_one(struct hv_sluice *s, struct hvshare_locks *locks, const struct hv_copy_op *op)
 {
-	if (op->src.local && op->dst.local) {
-		shm_copy_bulk(op->dst.local, op->src.local, op->len);
-		return GNTST_okay;
-	}
-	if (op->dst.local)
-		return copy_with_guest(s, locks, op, false);
-	return op->src.local ? copy_with_guest(s, locks, op, true) : copy_between_guests(s, locks, op);
-}
-
-/* The entry's line comes from the guest's core. A gref or a frame that is no good is found out later. */
-static void prefetch_entry(const struct hv_sluice *s, const struct hv_copy_op *op)
-{
-	const struct hv_copy_end *end = op->src.local ? &op->dst : &op->src;
-	const struct hvshare_domain *d;
-
-	if (end->domid >= HVSHARE_DOMAINS)
-		return;
-	d = &s->view.share->domain[end->domid];
-	if (hvshare_gref_valid(d, end->gref))
-		shm_prefetch_write(hvshare_grant_word(&s->view, d, end->gref));
+	if (!op->src.local)
+		return copy_between_guests(s, locks, op);
+	shm_copy_bulk(op->dst.local, op->src.local, op->len);
+	return GNTST_okay;
 }
 
 int hv_sluice_copy(struct hv *hv, struct hv_copy_op *ops, unsigned n)
@@ -345,10 +370,14 @@ int hv_sluice_copy(struct hv *hv, struct hv_copy_op *ops, unsigned n)
 	struct hv_sluice *s = hv_sluice_of(hv);
 	struct hvshare_locks locks = {.uses = 0};
 
-	for (unsigned i = 0; i < n; i++) {
-		if (i + PREFETCH_AHEAD < n)
-			prefetch_entry(s, &ops[i + PREFETCH_AHEAD]);
-		ops[i].status = copy_one(s, &locks, &ops[i]);
+	for (unsigned i = 0, run; i < n; i += run) {
+		run = run_of(&ops[i], n - i < COPY_RUN ? n - i : COPY_RUN);
+		if (run > 0) {
+			copy_with_guest(s, &locks, &ops[i], run);
+		} else {
+			ops[i].status = copy_one(s, &locks, &ops[i]);
+			run = 1;
+		}
 	}
 	hvshare_locks_drop(&s->view, &locks);
 	return 0;

@@ -184,37 +184,47 @@ static inline void hvshare_entry_unmark(const struct hvshare_view *w, struct hvs
 		__atomic_fetch_and(hvshare_grant_word(w, d, gref), ~unused, __ATOMIC_RELEASE);
 }
 
+/* A page in use: the frame, and what to take off its entry in the end. */
+struct hvshare_use {
+	mfn_t mfn;
+	uint32_t *word;
+	uint32_t marks;
+};
+
+/* Orders: our accesses to the page before the guest's sight of an unused entry. */
+static inline void hvshare_grant_end(const struct hvshare_use *use)
+{
+	if (use->marks)
+		__atomic_fetch_and(use->word, ~use->marks, __ATOMIC_RELEASE);
+}
+
 /*
- * Begin to use the page behind gref: the entry is checked and marked, *mfn is the frame. Nothing is counted, so the lock must be held
- * until hvshare_grant_end. GNTST_okay or why not.
+ * Begin to use the page behind gref: the entry is checked and marked. Nothing is counted, so the lock must be held until hvshare_grant_end, and no pin comes or
+ * goes meanwhile. GNTST_okay or why not.
  */
 static inline __attribute__((always_inline)) int16_t hvshare_grant_begin(const struct hvshare_view *w, domid_t domid, gref_t gref, domid_t grantee, bool readonly,
-                                          mfn_t *mfn)
+                                          struct hvshare_use *use)
 {
 	struct hvshare_domain *d = &w->share->domain[domid];
-	uint32_t *word, frame;
+	const struct hvshare_pin *pin;
 	int16_t status;
 
 	if (!d->alive)
 		return GNTST_bad_domain;
 	if (!hvshare_gref_valid(d, gref))
 		return GNTST_bad_gntref;
-	word = hvshare_grant_word(w, d, gref);
-	status = hvshare_entry_mark(word, grantee, readonly);
+	pin = &d->pin[gref];
+	use->word = hvshare_grant_word(w, d, gref);
+	status = hvshare_entry_mark(use->word, grantee, readonly);
 	if (status != GNTST_okay)
 		return status;
-	frame = d->pin[gref].count ? d->pin[gref].mfn : shm_load(word + 1);
-	if (!hvshare_frame_grantable(w->share, domid, frame, readonly)) {
-		hvshare_entry_unmark(w, d, gref);
+	use->marks = (GTF_reading | GTF_writing) & ~hvshare_pin_bits(pin->count);
+	use->mfn = pin->count ? pin->mfn : shm_load(use->word + 1);
+	if (!hvshare_frame_grantable(w->share, domid, (uint32_t)use->mfn, readonly)) {
+		hvshare_grant_end(use);
 		return GNTST_bad_page;
 	}
-	*mfn = frame;
 	return GNTST_okay;
-}
-
-static inline void hvshare_grant_end(const struct hvshare_view *w, domid_t domid, gref_t gref)
-{
-	hvshare_entry_unmark(w, &w->share->domain[domid], gref);
 }
 
 /*
@@ -225,16 +235,18 @@ static inline int16_t hvshare_grant_pin(const struct hvshare_view *w, struct hvs
 {
 	struct hvshare_domain *d = &w->share->domain[map->domid];
 	uint32_t pin = HVSHARE_PIN_READ + (map->readonly ? 0 : HVSHARE_PIN_WRITE);
-	int16_t status = hvshare_grant_begin(w, map->domid, map->gref, grantee, map->readonly, &map->mfn);
+	struct hvshare_use page;
+	int16_t status = hvshare_grant_begin(w, map->domid, map->gref, grantee, map->readonly, &page);
 	uint32_t *use;
 
 	if (status != GNTST_okay)
 		return status;
-	use = &w->share->frame_use[map->mfn];
+	use = &w->share->frame_use[page.mfn];
 	if ((*use & HVSHARE_PIN_READS) == HVSHARE_PIN_READS) { /* and so is no pin of a single gref more */
-		hvshare_grant_end(w, map->domid, map->gref);
+		hvshare_grant_end(&page);
 		return GNTST_no_space;
 	}
+	map->mfn = page.mfn;
 	d->pin[map->gref].mfn = (uint32_t)map->mfn;
 	__atomic_store_n(&map->used, 1, __ATOMIC_RELEASE); /* after what it stands for, before the counts that are made from it */
 	d->pin[map->gref].count += pin;

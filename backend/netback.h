@@ -55,7 +55,7 @@ struct netback_rx_burst {
 	uint8_t headers[NETBACK_BURST][HEADERS_MAX];
 	uint16_t slot_of_op[COPY_BATCH_OPS];
 	/* on the short way: which answer a copy is for, and its number */
-	struct netif_rx_response rsp_of_op[NETBACK_BURST];
+	uint64_t rsp_of_op[NETBACK_BURST];
 	uint32_t number_of_op[NETBACK_BURST];
 	net_rx_slot slots[256 + NET_SLOTS_MAX + NET_EXTRAS_MAX];
 };

@@ -28,22 +28,22 @@ static union addresses addresses_at(const uint8_t *bytes)
 	return (union addresses){.wide = (__m128i)shm_load_wide(bytes)};
 }
 
-/* Where the bytes are of a packet that may go this way. */
+/* Where the bytes are of a packet that may go this way; NULL: it may not. */
 static inline const uint8_t *direct_bytes(const struct static_grants *grants, const struct netif_tx_request *req, uint32_t most)
 {
 	const uint8_t *page = static_grants_read(grants, req->gref);
 
-	return page && plain(req) && req->size >= SHORTEST && req->size <= most ? page + req->offset : NULL;
+	return page && plain(req) && req->size - SHORTEST <= most - SHORTEST ? page + req->offset : NULL;
 }
 
 /*
  * The addresses of the packets at the head of the window, as far as the first and the last of the burst tell: only a hint, for each packet's own are looked at when it
  * is moved. False: not of one kind.
  */
-static bool burst_addresses(const struct netback_queue *q, uint32_t most, union addresses *out)
+static bool burst_addresses(const struct netback_queue *q, union addresses *out)
 {
 	const net_tx_slot *first = &q->window[q->window_at], *last = first + RTE_MIN(q->window_nr, NETBACK_BURST) - 1;
-	const uint8_t *bytes = direct_bytes(&q->grants, &first->req, most), *other = direct_bytes(&q->grants, &last->req, most);
+	const uint8_t *bytes = direct_bytes(&q->grants, &first->req, SLUICE_PAGE_SIZE), *other = direct_bytes(&q->grants, &last->req, SLUICE_PAGE_SIZE);
 
 	if (!bytes || !other)
 		return false;
@@ -52,9 +52,9 @@ static bool burst_addresses(const struct netback_queue *q, uint32_t most, union 
 }
 
 /* Moves the packet unless its addresses are others. */
-static inline bool move(uint8_t *to, const uint8_t *from, uint16_t size, __m128i addresses)
+static inline bool move(uint8_t *to, const uint8_t *from, uint32_t size, __m128i addresses)
 {
-	uint32_t tail = RTE_MIN(size, HEAD) - 32;
+	uint32_t tail = (size <= HEAD ? size : HEAD) - 32;
 	__m128i a = (__m128i)shm_load_wide(from), b, c, d;
 
 	if (!same(a, addresses))
@@ -71,54 +71,80 @@ static inline bool move(uint8_t *to, const uint8_t *from, uint16_t size, __m128i
 	return true;
 }
 
-/* Packets of the window, while they are such and the receiver has posted pages. How many; their answers and the receiver's slots are put, not pushed. */
-static unsigned move_run(struct netback_queue *q, struct netback_queue *to, uint32_t most, __m128i addresses, uint64_t *bytes)
+/* Where the bytes are of the burst's packets, from the first on while they may go this way. How many. */
+static unsigned find_bytes(const struct netback_queue *q, uint32_t most, const uint8_t **bytes, unsigned n)
 {
-	const struct static_grants from_grants = q->grants, to_grants = to->grants; /* copies stay in registers, whatever is stored meanwhile */
-	struct back_ring tx = q->tx, rx = to->rx;
+	const struct static_grants grants = q->grants; /* in registers, whatever is stored meanwhile; and so below */
 	const net_tx_slot *slot = &q->window[q->window_at];
-	uint32_t head = to->ahead_head, n = RTE_MIN(RTE_MIN(q->window_nr, NETBACK_BURST), rx_requests(to)), i;
-	uint16_t spread = to->spread;
+	unsigned i = 0;
 
-	tx.slot_size = sizeof(net_tx_slot); /* as they are: the compiler knows now */
-	rx.slot_size = sizeof(net_rx_slot);
-	for (i = 0; i < n; i++) {
-		const struct netif_tx_request *req = &slot[i].req;
-		const struct netif_rx_request want = to->ahead[(head + i) % NETBACK_RX_AHEAD];
-		const uint8_t *from = direct_bytes(&from_grants, req, most);
-		uint8_t *page = static_grants_write(&to_grants, want.gref);
-		struct netif_tx_response done = {.id = req->id, .status = NETIF_RSP_OKAY};
-		struct netif_rx_response got = {.id = want.id, .flags = req->flags & NETTXF_data_validated ? NETRXF_data_validated : 0, .status = (int16_t)req->size};
-		uint16_t next = spread;
-
-		if (!from || !page)
-			break;
-		got.offset = rx_place(&next, req->size);
-		if (!move(page + got.offset, from, req->size, addresses))
-			break;
-		spread = next;
-		*bytes += req->size;
-		back_ring_put(&rx, &got, sizeof(got));
-		back_ring_put(&tx, &done, sizeof(done));
-	}
-	to->ahead_head = head + i;
-	to->spread = spread;
-	to->rx.rsp_prod = rx.rsp_prod;
-	q->tx.rsp_prod = tx.rsp_prod;
-	netback_tx_window_drop(q, i);
+	while (i < n && (bytes[i] = direct_bytes(&grants, &slot[i].req, most)))
+		i++;
 	return i;
 }
 
-/* The same with the receiver's rx rings locked. */
-static unsigned move_to(struct netback_queue *q, struct netback_queue *to, uint32_t most, __m128i addresses, uint64_t *bytes)
+/* Moves packets into the receiver's pages, while these are static grants, and puts its slots. How many. */
+static unsigned move_run(const struct netback_queue *q, struct netback_queue *to, const uint8_t *const *bytes, unsigned n, __m128i addresses)
 {
-	unsigned n;
+	const struct static_grants grants = to->grants;
+	const net_tx_slot *slot = &q->window[q->window_at];
+	uint32_t head = to->ahead_head, i;
+	uint16_t spread = to->spread, place;
+	struct back_ring ring = to->rx;
+
+	ring.slot_size = sizeof(net_rx_slot); /* as it is: the compiler knows now */
+	for (i = 0; i < n; i++) {
+		const struct netif_tx_request *req = &slot[i].req;
+		const struct netif_rx_request *want = &to->ahead[(head + i) % NETBACK_RX_AHEAD];
+		uint8_t *page = static_grants_write(&grants, want->gref);
+		uint16_t next = spread;
+		uint64_t got;
+
+		if (!page)
+			break;
+		place = rx_place(&next, req->size);
+		if (!move(page + place, bytes[i], req->size, addresses))
+			break;
+		spread = next;
+		got = rx_response(want->id, place, req->flags & NETTXF_data_validated ? NETRXF_data_validated : 0, req->size);
+		back_ring_put(&ring, &got, sizeof(got));
+	}
+	to->ahead_head = head + i;
+	to->spread = spread;
+	to->rx.rsp_prod = ring.rsp_prod;
+	return i;
+}
+
+/* Puts the answers to the first n packets of the window, which are done. How many bytes they had. */
+static uint64_t answer_run(struct netback_queue *q, unsigned n)
+{
+	const net_tx_slot *slot = &q->window[q->window_at];
+	struct back_ring ring = q->tx;
+	uint64_t bytes = 0;
+
+	ring.slot_size = sizeof(net_tx_slot); /* as it is: the compiler knows now */
+	for (unsigned i = 0; i < n; i++) {
+		struct netif_tx_response done = {.id = slot[i].req.id, .status = NETIF_RSP_OKAY};
+
+		back_ring_put(&ring, &done, sizeof(done));
+		bytes += slot[i].req.size;
+	}
+	q->tx.rsp_prod = ring.rsp_prod;
+	netback_tx_window_drop(q, n);
+	return bytes;
+}
+
+/* To this queue, whose rx_lock is held. How many packets. */
+static unsigned move_to(const struct netback_queue *q, struct netback_queue *to, uint32_t most, __m128i addresses)
+{
+	unsigned n = RTE_MIN(q->window_nr, NETBACK_BURST);
+	const uint8_t *bytes[NETBACK_BURST];
 
 	if (!to->live || to->stalled || netback_rx_waiting(to) > 0 || !to->grants.nr)
 		return 0;
-	if (rx_requests(to) < RTE_MIN(q->window_nr, NETBACK_BURST))
+	if (rx_requests(to) < n)
 		rx_look_ahead(to); /* netback_rx.c finds out what is wrong with the index */
-	n = move_run(q, to, most, addresses, bytes);
+	n = move_run(q, to, bytes, find_bytes(q, most, bytes, RTE_MIN(n, rx_requests(to))), addresses);
 	to->stats.rx_packets += n;
 	if (n > 0 && back_ring_push(&to->rx))
 		poller_notify(to->lcore->poller, to->rx_port);
@@ -130,11 +156,9 @@ unsigned netback_direct(struct netback_queue *q)
 	struct bridge_port *port;
 	union addresses addresses;
 	struct netback_vif *vif;
-	uint64_t bytes = 0;
-	uint32_t most = SLUICE_PAGE_SIZE;
 	unsigned n;
 
-	if (!q->grants.nr || !q->window_nr || !burst_addresses(q, most, &addresses))
+	if (!q->grants.nr || !q->window_nr || !burst_addresses(q, &addresses))
 		return 0;
 	port = bridge_way(&q->vif->port, &addresses.eth);
 	if (!port || port->tx != netback_rx_port_tx)
@@ -143,9 +167,9 @@ unsigned netback_direct(struct netback_queue *q)
 	if (vif->nr_queues != 1)
 		return 0; /* each packet has its own queue */
 	bridge_lock(&vif->queue[0].rx_lock);
-	n = move_to(q, &vif->queue[0], rx_plain_most(vif), addresses.wide, &bytes);
+	n = move_to(q, &vif->queue[0], rx_plain_most(vif), addresses.wide);
 	bridge_unlock(&vif->queue[0].rx_lock);
-	bridge_passed(&q->vif->port, port, n, bytes);
+	bridge_passed(&q->vif->port, port, n, answer_run(q, n));
 	q->stats.tx_packets += n;
 	return n;
 }

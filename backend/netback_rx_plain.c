@@ -45,13 +45,13 @@ static inline void copy_all(uint8_t *to, struct rte_mbuf *m)
 }
 
 /* The packet's bytes go to the page of gref when the batch is run. False: they are in several places, or the batch is full. */
-static inline bool send_copy(struct netback_queue *q, struct netback_rx_burst *b, const struct rte_mbuf *m, gref_t gref, const struct netif_rx_response *rsp, uint32_t number)
+static inline bool send_copy(struct netback_queue *q, struct netback_rx_burst *b, const struct rte_mbuf *m, gref_t gref, uint16_t place, uint64_t rsp, uint32_t number)
 {
 	if (m->data_len != m->pkt_len || b->copies.n == NETBACK_BURST)
 		return false;
-	b->rsp_of_op[b->copies.n] = *rsp;
+	b->rsp_of_op[b->copies.n] = rsp;
 	b->number_of_op[b->copies.n] = number;
-	copy_batch_out(&b->copies, q->vif->domid, gref, rsp->offset, rte_pktmbuf_mtod(m, const void *), m->data_len);
+	copy_batch_out(&b->copies, q->vif->domid, gref, place, rte_pktmbuf_mtod(m, const void *), m->data_len);
 	return true;
 }
 
@@ -60,10 +60,13 @@ static void run_copies(struct netback_queue *q, struct netback_rx_burst *b)
 {
 	copy_batch_run(&b->copies, q->vif->nb->hv);
 	for (unsigned i = 0; i < b->copies.n; i++) {
+		struct netif_rx_response rsp;
+
 		if (b->copies.op[i].status == GNTST_okay)
 			continue;
-		b->rsp_of_op[i].status = NETIF_RSP_ERROR;
-		back_ring_amend(&q->rx, b->number_of_op[i], &b->rsp_of_op[i], sizeof(b->rsp_of_op[i]));
+		__builtin_memcpy(&rsp, &b->rsp_of_op[i], sizeof(rsp));
+		rsp.status = NETIF_RSP_ERROR;
+		back_ring_amend(&q->rx, b->number_of_op[i], &rsp, sizeof(rsp));
 		q->stats.rx_bad++;
 	}
 }
@@ -73,7 +76,7 @@ unsigned netback_rx_plain(struct netback_queue *q, struct rte_mbuf **pkts, unsig
 	const struct static_grants grants = q->grants; /* copies stay in registers, whatever is stored meanwhile */
 	struct netback_rx_burst *b = netback_lcore(q->vif->nb)->rx;
 	uint32_t most = rx_plain_most(q->vif), head = q->ahead_head;
-	uint16_t spread = q->spread, place;
+	uint16_t spread = q->spread;
 	struct back_ring ring;
 	unsigned done;
 
@@ -88,17 +91,18 @@ unsigned netback_rx_plain(struct netback_queue *q, struct rte_mbuf **pkts, unsig
 		const struct netif_rx_request req = q->ahead[head % NETBACK_RX_AHEAD];
 		int flags = plain_flags(q->vif, m, most);
 		uint8_t *page = static_grants_write(&grants, req.gref);
-		struct netif_rx_response rsp;
+		uint16_t next = spread, place;
+		uint64_t rsp;
 
 		if (flags < 0)
 			break;
-		place = spread;
-		rsp = (struct netif_rx_response){.id = req.id, .offset = rx_place(&place, m->pkt_len), .flags = (uint16_t)flags, .status = (int16_t)m->pkt_len};
+		place = rx_place(&next, m->pkt_len);
+		rsp = rx_response(req.id, place, (uint16_t)flags, (uint16_t)m->pkt_len);
 		if (page)
-			copy_all(page + rsp.offset, m);
-		else if (!send_copy(q, b, m, req.gref, &rsp, ring.rsp_prod))
+			copy_all(page + place, m);
+		else if (!send_copy(q, b, m, req.gref, place, rsp, ring.rsp_prod))
 			break;
-		spread = place;
+		spread = next;
 		back_ring_put(&ring, &rsp, sizeof(rsp));
 	}
 	if (done == 0)

@@ -7,9 +7,11 @@
 #include "blkback.h"
 #include <errno.h>
 #include <rte_common.h>
+#include <rte_cycles.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define ANSWER_WEIGHT 8u /* of the moving mean */
 #define ENDED 64u /* ios collected at a time */
 
 static void broken(struct blkback_vbd *vbd)
@@ -162,6 +164,20 @@ static void answer_ended(struct blkback_request *req)
 		answer(req, rc == -EOPNOTSUPP ? BLKIF_RSP_EOPNOTSUPP : BLKIF_RSP_ERROR);
 }
 
+/* Of the ios under way one at a time is timed: is this storage slow? */
+static void time_io(struct blkback_vbd *vbd, const struct blkdev_io *io)
+{
+	vbd->timed = io;
+	vbd->timed_from = rte_rdtsc();
+}
+
+static void timed_io_ended(struct blkback_vbd *vbd)
+{
+	vbd->timed = NULL;
+	vbd->answer_time += (rte_rdtsc() - vbd->timed_from) / ANSWER_WEIGHT - vbd->answer_time / ANSWER_WEIGHT;
+	vbd->item.slow = vbd->answer_time > BLKBACK_SLOW_US * (rte_get_tsc_hz() / 1000000);
+}
+
 /* ---- to the storage ---- */
 
 static void submit(struct blkback_request *req, enum blkdev_op op)
@@ -176,6 +192,8 @@ static void submit(struct blkback_request *req, enum blkdev_op op)
 		req->io.niov = 0;
 	req->io.result = 0;
 	req->q->inflight++;
+	if (!vbd->timed)
+		time_io(vbd, &req->io);
 	vbd->queued = true;
 	vbd->disk->ops->submit(vbd->disk, &req->io);
 }
@@ -454,8 +472,11 @@ static unsigned collect(struct blkback_vbd *vbd)
 	struct blkdev_io *done[ENDED];
 	unsigned n = vbd->disk->ops->poll(vbd->disk, done, ENDED);
 
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < n; i++) {
+		if (done[i] == vbd->timed)
+			timed_io_ended(vbd);
 		ended(done[i]->owner);
+	}
 	for (unsigned i = 0; i < vbd->nr_queues; i++)
 		n += start_barrier(&vbd->queue[i]);
 	kick(vbd); /* the next steps of barriers */

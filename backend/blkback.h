@@ -29,6 +29,7 @@
 #define BLKBACK_UNMAP_OPS 512u
 #define BLKBACK_GRANTS 1056u   /* persistent grants of a vbd that are kept mapped: Linux' default */
 #define BLKBACK_SEGMENTS 2048u /* of requests under way; beyond it a vbd's requests stay on its rings, so that no guest takes all that can be mapped */
+#define BLKBACK_SLOW_US 40u /* storage that takes longer to answer is not polled for: a sleep and a wake-up cost some 10 */
 #define BLKBACK_LINGER_US 50000u /* after a disk was taken away: until its guest has posted nothing for so long */
 #define BLKBACK_LINGERS 100u     /* but not longer than these */
 #define BLKBACK_REFRESH_US 2000000u /* how often a disk's size is looked at */
@@ -131,6 +132,9 @@ struct blkback_vbd {
 	uint64_t linger_requests;     /* stats.requests when it was set */
 	unsigned segments; /* of requests under way */
 	bool queued;   /* something was submitted since the last kick */
+	const struct blkdev_io *timed; /* one of those that are under way; NULL: none is timed */
+	uint64_t timed_from;  /* TSC */
+	uint64_t answer_time; /* TSC ticks from an io's submission to its end, a moving mean */
 	enum blk_layout layout;
 	bool persistent;
 	unsigned nr_queues;

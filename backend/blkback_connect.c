@@ -47,6 +47,9 @@ static void disk_close(struct blkback_vbd *vbd)
 	if (vbd->disk)
 		vbd->disk->ops->close(vbd->disk);
 	vbd->disk = NULL;
+	vbd->timed = NULL;
+	vbd->answer_time = 0;
+	vbd->item.slow = false;
 	free(vbd->params);
 	vbd->params = NULL;
 }

@@ -49,7 +49,8 @@ struct poller {
 	bool nap; /* an uplink without a descriptor: sleep in short naps */
 	uint64_t tsc_per_us;
 	uint64_t spin;       /* TSC */
-	bool busy;           /* the last round found work */
+	bool busy;           /* the last round found work, of items that are not slow */
+	bool slow;           /* since the last sleep, slow items had work */
 	uint64_t rest_from;  /* TSC of the first round that found none */
 	uint64_t next_fds;   /* TSC */
 	struct poller_stats stats;
@@ -341,7 +342,7 @@ static unsigned take_events(struct poller *p, bool arm)
 static void rest(struct poller *p, struct poll_item *item, uint64_t now)
 {
 	item->busy = false;
-	item->rest_until = now + p->spin;
+	item->rest_until = item->slow ? now : now + p->spin;
 }
 
 static unsigned poll_items(struct poller *p, uint64_t now)
@@ -353,7 +354,8 @@ static unsigned poll_items(struct poller *p, uint64_t now)
 		unsigned n = item->poll(item);
 
 		following = TAILQ_NEXT(item, next);
-		work += n;
+		work += item->slow ? 0 : n;
+		p->slow |= n && item->slow;
 		if (n)
 			item->busy = true;
 		else if (item->busy)
@@ -513,7 +515,11 @@ static void sleep_a_while(struct poller *p)
 	}
 	__atomic_store_n(&p->asleep, false, __ATOMIC_RELAXED);
 	p->rest_from = rte_rdtsc();
-	adapt_spin(p, p->rest_from - from);
+	if (p->slow)
+		p->rest_from = 0; /* what woke us is probably theirs again */
+	else
+		adapt_spin(p, p->rest_from - from);
+	p->slow = false;
 }
 
 void poller_round(struct poller *p, bool may_sleep)

@@ -11,7 +11,8 @@
  * An item (a queue of a vif or vbd) is polled only while it is active. It becomes active when its event channel fires or somebody activates it, and leaves
  * after it has found nothing to do for a while: then it arms its ring, so that the peer notifies again. An idle item costs nothing.
  * Uplinks are polled whenever the loop is awake. When no item is active and nothing came for the spinning time, the loop sleeps in epoll. The spinning time
- * adapts: it doubles when sleep ended at once, and halves when sleep was long.
+ * adapts: it doubles when sleep ended at once, and halves when sleep was long. Items that wait for something slow have no part in that: on a virtual machine their storage is
+ * served by a core that spinning may take away.
  */
 #ifndef BACKEND_POLLER_H
 #define BACKEND_POLLER_H
@@ -27,6 +28,8 @@ struct poll_item {
 	unsigned (*poll)(struct poll_item *item);
 	/* Ask the peer for an event at the next change. True when there is something to do already: the item stays active. */
 	bool (*arm)(struct poll_item *item);
+	/* The owner's, any time: what it waits for takes so long (a disk's answers) that it sleeps at once rather than being polled on. */
+	bool slow;
 	/* poller's own; zeroed by the owner at first */
 	bool active;
 	bool busy;           /* its last poll found work */

@@ -389,6 +389,31 @@ static void sleeps(void **state)
 	disk.hold = false;
 }
 
+/* A disk that takes its time is not polled for; one that answers at once is. Which it is, some answers tell. */
+static void slow_storage_is_not_polled_for(void **state)
+{
+	struct blkback_vbd *vbd;
+
+	(void)state;
+	blk_peer_add(&p, &disk, "w");
+	vbd = blk_peer_vbd(&p);
+	disk.hold = true;
+	for (unsigned i = 0; i < 4; i++) {
+		blk_peer_send(&p, 0, page(BLKIF_OP_READ, i, 0, 0));
+		blk_world_settle(&w);
+		blk_world_run_ms(&w, 2);
+		blk_disk_end(&disk, 0);
+		blk_world_settle(&w);
+		take(0, i, BLKIF_RSP_OKAY);
+	}
+	assert_true(vbd->item.slow);
+	disk.hold = false;
+	for (unsigned i = 0; i < 100; i++)
+		assert_int_equal(blk_peer_ask(&p, page(BLKIF_OP_READ, i, 0, 0)), BLKIF_RSP_OKAY);
+	assert_false(vbd->item.slow);
+	assert_null(vbd->timed);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -397,7 +422,7 @@ int main(void)
 		TEST(segments), TEST(segments_x86_32), TEST(segments_persistent), TEST(indirect_of_256), TEST(indirect_x86_32_persistent),
 		TEST(write_from_a_readonly_page), TEST(flush), TEST(discard), TEST(discard_that_is_not_offered), TEST(errors_of_the_storage),
 		TEST(answered_as_they_end), TEST(barrier), TEST(empty_barrier_and_flush_with_data), TEST(one_map_one_kick_one_event),
-		TEST(many_large_requests), TEST(same_page_twice), TEST(mapping_that_fails), TEST(sleeps),
+		TEST(many_large_requests), TEST(same_page_twice), TEST(mapping_that_fails), TEST(sleeps), TEST(slow_storage_is_not_polled_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

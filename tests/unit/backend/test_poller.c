@@ -124,6 +124,37 @@ static void slow_work_is_not_idle_time(void **state)
 	poller_remove(poller, &t.item);
 }
 
+static void nothing(struct poll_timer *timer)
+{
+	(void)timer;
+}
+
+/* What waits for something slow is armed in the round after it found nothing, and the loop sleeps at once then; others keep their spinning time. */
+static void a_slow_item_is_not_polled_on(void **state)
+{
+	struct test_item t = fresh;
+	struct poll_timer wake = {.fire = nothing};
+	struct poller_stats before, after;
+
+	(void)state;
+	t.item.slow = true;
+	t.work = 3;
+	poller_activate(poller, &t.item);
+	poller_stats(poller, &before);
+	for (unsigned i = 0; i < 5; i++)
+		poller_round(poller, false);
+	assert_int_equal(t.polls, 5);
+	assert_int_equal(t.arms, 1);
+	assert_false(t.item.active);
+	poller_timer_set(poller, &wake, 500);
+	poller_round(poller, true);
+	poller_stats(poller, &after);
+	assert_int_equal(after.sleeps, before.sleeps + 1);
+	assert_int_equal(after.spin_us, before.spin_us);
+	poller_timer_cancel(poller, &wake);
+	poller_remove(poller, &t.item);
+}
+
 /* Something came while it armed: it stays. */
 static void arm_that_finds_work_keeps_it(void **state)
 {
@@ -280,6 +311,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(items_come_and_go, setup, teardown),
 		cmocka_unit_test_setup_teardown(slow_work_is_not_idle_time, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_slow_item_is_not_polled_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(arm_that_finds_work_keeps_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(bind_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(timers, setup, teardown),

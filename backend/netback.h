@@ -109,7 +109,7 @@ struct netback_queue {
 	/* guest to bridge */
 	unsigned window_at, window_nr; /* slots taken from the ring and not parsed yet: where they begin, how many */
 	net_tx_slot window[NETBACK_TX_WINDOW];
-	const uint8_t *foreseen;  /* where a single packet will probably be next: where the last one was. Only ever prefetched */
+	uintptr_t last_seen, foreseen; /* where the last packet was, and where the next one will probably be. Only ever prefetched */
 	uint64_t pause_until; /* TSC; see netback_tx.c */
 	uint32_t pause_relief;
 	/* bridge to guest: with the rx ring, under the lock */

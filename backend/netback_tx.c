@@ -12,12 +12,19 @@
 #define TX_PACKET_OPS (NET_SLOTS_TOLERATED + NET_PACKET_MAX / 2048u + 1u)
 
 /* The first line of what is probably a packet, and where it is. An extra-info slot looks like any other here: nothing is done with the address but this. */
-static const uint8_t *prefetch_packet(const struct netback_queue *q, const struct netif_tx_request *req)
+static inline const uint8_t *prefetch_packet(const struct netback_queue *q, const struct netif_tx_request *req)
 {
 	const uint8_t *page = static_grants_read(&q->grants, req->gref), *at = page ? page + req->offset % SLUICE_PAGE_SIZE : NULL;
 
 	shm_prefetch(at);
 	return at;
+}
+
+/* Senders use their buffers in turn, or the same one again and again: the next packet is probably as far from this one as this one from the one before. */
+static inline void foresee(struct netback_queue *q, uintptr_t at)
+{
+	q->foreseen = 2 * at - q->last_seen;
+	q->last_seen = at;
 }
 
 /* Read ahead. 1 when the ring holds more than the window took, so that the last packet of the window may go on there; 0 when not; -EPROTO. */
@@ -36,10 +43,10 @@ static int fill_window(struct netback_queue *q)
 		q->window_at = 0;
 	}
 	n = RTE_MIN((unsigned)pending, NETBACK_TX_WINDOW - q->window_nr);
-	shm_prefetch(q->foreseen); /* comes while the slots come */
+	shm_prefetch((const void *)q->foreseen); /* comes while the slots come */
 	back_ring_take(&q->tx, &q->window[q->window_nr], n, sizeof(q->window[0]));
 	for (unsigned i = 0; i < n; i++)
-		q->foreseen = prefetch_packet(q, &q->window[q->window_nr + i].req);
+		foresee(q, (uintptr_t)prefetch_packet(q, &q->window[q->window_nr + i].req));
 	q->window_nr += n;
 	return n < (unsigned)pending;
 }

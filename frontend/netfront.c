@@ -44,10 +44,11 @@ static bool usable(const struct netfront *nf)
 	return nf->connected && !nf->broken;
 }
 
+/* The buffers take turns: one that the back end has read just now is still in its core's cache, from where taking a line back costs more than from where all cores share. */
 static void tx_release(struct netfront_queue *q, unsigned id)
 {
 	q->tx_pool.state[id] = BUF_FREE;
-	q->tx_free[q->nr_tx_free++] = (uint16_t)id;
+	q->tx_free[(q->tx_next + q->nr_tx_free++) % NETFRONT_BUFS] = (uint16_t)id;
 }
 
 /* One response. Those of extra-info slots carry no id. The back end has read the packet: its first line is fetched for the next one. */
@@ -92,8 +93,10 @@ static unsigned tx_alloc(struct netfront_queue *q, struct netfront_buf *bufs, un
 
 	if (n > room)
 		n = room;
+	if (n == 1 && room == NETFRONT_BUFS)
+		q->tx_next--; /* a single packet, and nothing under way: the buffer that went last */
 	for (unsigned i = 0; i < n; i++) {
-		uint16_t id = q->tx_free[q->nr_tx_free - 1 - i];
+		uint16_t id = q->tx_free[(q->tx_next + i) % NETFRONT_BUFS];
 		uint8_t *data = q->tx_start[id];
 
 		q->tx_pool.state[id] = BUF_HELD;
@@ -101,6 +104,7 @@ static unsigned tx_alloc(struct netfront_queue *q, struct netfront_buf *bufs, un
 			.data = data, .room = (uint16_t)(SLUICE_PAGE_SIZE - (uintptr_t)data % SLUICE_PAGE_SIZE), .id = id, .queue = (uint8_t)q->index
 		};
 	}
+	q->tx_next += n;
 	q->nr_tx_free -= n;
 	return n;
 }

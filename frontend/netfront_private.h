@@ -42,8 +42,8 @@ struct netfront_queue {
 	unsigned index;
 	struct front_ring tx, rx;
 	evtchn_t tx_port, rx_port;       /* the same one when the back end does not split them */
-	uint16_t tx_free[NETFRONT_BUFS]; /* a stack: the buffer that is still in the cache first */
-	unsigned nr_tx_free;
+	uint16_t tx_free[NETFRONT_BUFS]; /* the buffers that are free, from tx_next on */
+	unsigned tx_next, nr_tx_free;    /* tx_next is free-running */
 	uint8_t *tx_start[NETFRONT_BUFS]; /* where a packet begins in each tx buffer */
 	uint16_t rx_foreseen;            /* offset in its page where the next packet will probably be: only ever prefetched */
 	uint16_t rx_slot[NETFRONT_BUFS]; /* which buffer was posted at each index of the ring */

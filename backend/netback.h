@@ -24,6 +24,7 @@
 #define NETBACK_QUEUES 8u         /* of a vif, at most: what multi-queue-max-queues says */
 #define NETBACK_BURST BRIDGE_BURST
 #define NETBACK_TX_WINDOW 128u    /* tx slots read ahead of being parsed */
+#define NETBACK_TX_PREFETCH 16u   /* slots ahead of the one that is taken whose packet is fetched: about as many lines as a core has under way at a time */
 #define NETBACK_RX_AHEAD 128u     /* rx requests read ahead of being used; a power of two, more than a packet takes */
 #define NETBACK_WAIT_PACKETS 256u /* packets that may wait for a guest that has no room; a power of two */
 #define NETBACK_WAIT_SEGS 512u    /* and their mbufs */
@@ -162,8 +163,16 @@ unsigned netback_tx_burst(struct netback_queue *q);
 /* netback_tx_plain.c: one-slot packets from the head of the window, as far as the short way goes. Returns how many slots it took, and puts their answers into the ring, not pushed
  * yet; *nr: how many packets are good, in pkts. b->lent says whether some are lent. */
 unsigned netback_tx_plain(struct netback_queue *q, struct netback_tx_burst *b, struct rte_mbuf **pkts, unsigned *nr);
-/* netback_direct.c: packets from the head of the window straight to another guest: how many. Their answers are put into the ring, not pushed yet. */
+/* netback_direct.c: packets from the head of the window straight to another guest, answered at both ends: how many. */
 unsigned netback_direct(struct netback_queue *q);
+/* The first line of what is probably a packet, slot i of nr. An extra-info slot looks like any other here: nothing is done with the address but this. */
+static inline void netback_tx_prefetch(const struct static_grants *grants, const net_tx_slot *slots, unsigned i, unsigned nr)
+{
+	const struct netif_tx_request *req = &slots[i].req;
+
+	if (i < nr)
+		shm_prefetch((const void *)((uintptr_t)static_grants_read(grants, req->gref) + req->offset % SLUICE_PAGE_SIZE));
+}
 static inline void netback_tx_window_drop(struct netback_queue *q, unsigned n)
 {
 	q->window_at += n;

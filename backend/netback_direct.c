@@ -86,7 +86,7 @@ static unsigned find_bytes(const struct netback_queue *q, uint32_t most, const u
 /* Moves packets into the receiver's pages, while these are static grants, and puts its slots. How many. */
 static unsigned move_run(const struct netback_queue *q, struct netback_queue *to, const uint8_t *const *bytes, unsigned n, __m128i addresses)
 {
-	const struct static_grants grants = to->grants;
+	const struct static_grants grants = to->grants, from = q->grants;
 	const net_tx_slot *slot = &q->window[q->window_at];
 	uint32_t head = to->ahead_head, i;
 	uint16_t spread = to->spread, place;
@@ -103,6 +103,7 @@ static unsigned move_run(const struct netback_queue *q, struct netback_queue *to
 		if (!page)
 			break;
 		place = rx_place(&next, req->size);
+		netback_tx_prefetch(&from, slot, i + NETBACK_TX_PREFETCH, q->window_nr);
 		if (!move(page + place, bytes[i], req->size, addresses))
 			break;
 		spread = next;
@@ -146,16 +147,30 @@ static unsigned move_to(const struct netback_queue *q, struct netback_queue *to,
 		rx_look_ahead(to); /* netback_rx.c finds out what is wrong with the index */
 	n = move_run(q, to, bytes, find_bytes(q, most, bytes, RTE_MIN(n, rx_requests(to))), addresses);
 	to->stats.rx_packets += n;
-	if (n > 0 && back_ring_push(&to->rx))
-		poller_notify(to->lcore->poller, to->rx_port);
 	return n;
+}
+
+/* Tell both ends of n packets: one full barrier for the two. The receiver's rx_lock is held. */
+static void publish(struct netback_queue *q, struct netback_queue *to)
+{
+	uint32_t rx_old = to->rx.rsp_shown, tx_old = q->tx.rsp_shown;
+
+	back_ring_publish(&to->rx);
+	back_ring_publish(&q->tx);
+	shm_mb(); /* both rsp_prod before our look at both rsp_event: the front ends do it the other way round */
+	if (back_ring_event(&to->rx, rx_old))
+		poller_notify(to->lcore->poller, to->rx_port);
+	if (back_ring_event(&q->tx, tx_old))
+		poller_notify(q->lcore->poller, q->tx_port);
 }
 
 unsigned netback_direct(struct netback_queue *q)
 {
 	struct bridge_port *port;
 	union addresses addresses;
+	struct netback_queue *to;
 	struct netback_vif *vif;
+	uint64_t bytes = 0;
 	unsigned n;
 
 	if (!q->grants.nr || !q->window_nr || !burst_addresses(q, &addresses))
@@ -166,10 +181,15 @@ unsigned netback_direct(struct netback_queue *q)
 	vif = (struct netback_vif *)port;
 	if (vif->nr_queues != 1)
 		return 0; /* each packet has its own queue */
-	bridge_lock(&vif->queue[0].rx_lock);
-	n = move_to(q, &vif->queue[0], rx_plain_most(vif), addresses.wide);
-	bridge_unlock(&vif->queue[0].rx_lock);
-	bridge_passed(&q->vif->port, port, n, answer_run(q, n));
+	to = &vif->queue[0];
+	bridge_lock(&to->rx_lock);
+	n = move_to(q, to, rx_plain_most(vif), addresses.wide);
+	if (n > 0) {
+		bytes = answer_run(q, n);
+		publish(q, to);
+	}
+	bridge_unlock(&to->rx_lock);
+	bridge_passed(&q->vif->port, port, n, bytes);
 	q->stats.tx_packets += n;
 	return n;
 }

@@ -11,18 +11,11 @@
 /* Most copies of one packet: each fragment, cut wherever an mbuf ends. */
 #define TX_PACKET_OPS (NET_SLOTS_TOLERATED + NET_PACKET_MAX / 2048u + 1u)
 
-/* The first line of what is probably a packet, and where it is. An extra-info slot looks like any other here: nothing is done with the address but this. */
-static inline const uint8_t *prefetch_packet(const struct netback_queue *q, const struct netif_tx_request *req)
-{
-	const uint8_t *page = static_grants_read(&q->grants, req->gref), *at = page ? page + req->offset % SLUICE_PAGE_SIZE : NULL;
-
-	shm_prefetch(at);
-	return at;
-}
-
 /* Senders use their buffers in turn, or the same one again and again: the next packet is probably as far from this one as this one from the one before. */
-static inline void foresee(struct netback_queue *q, uintptr_t at)
+static inline void foresee(struct netback_queue *q, const struct netif_tx_request *req)
 {
+	uintptr_t at = (uintptr_t)static_grants_read(&q->grants, req->gref) + req->offset;
+
 	q->foreseen = 2 * at - q->last_seen;
 	q->last_seen = at;
 }
@@ -30,8 +23,8 @@ static inline void foresee(struct netback_queue *q, uintptr_t at)
 /* Read ahead. 1 when the ring holds more than the window took, so that the last packet of the window may go on there; 0 when not; -EPROTO. */
 static int fill_window(struct netback_queue *q)
 {
+	unsigned n, first;
 	int pending;
-	unsigned n;
 
 	if (q->window_nr >= NET_SLOTS_LOOK + NETBACK_BURST)
 		return 1; /* enough for now */
@@ -45,9 +38,12 @@ static int fill_window(struct netback_queue *q)
 	n = RTE_MIN((unsigned)pending, NETBACK_TX_WINDOW - q->window_nr);
 	shm_prefetch((const void *)q->foreseen); /* comes while the slots come */
 	back_ring_take(&q->tx, &q->window[q->window_nr], n, sizeof(q->window[0]));
-	for (unsigned i = 0; i < n; i++)
-		foresee(q, (uintptr_t)prefetch_packet(q, &q->window[q->window_nr + i].req));
+	first = q->window_nr;
 	q->window_nr += n;
+	for (unsigned i = first; i < q->window_nr && i < NETBACK_TX_PREFETCH; i++)
+		netback_tx_prefetch(&q->grants, q->window, i, q->window_nr); /* the others' turn is when they are so near */
+	if (n > 0)
+		foresee(q, &q->window[q->window_nr - 1].req);
 	return n < (unsigned)pending;
 }
 
@@ -252,25 +248,13 @@ static bool paused(struct netback_queue *q)
 	return q->pause_until;
 }
 
-unsigned netback_tx_burst(struct netback_queue *q)
+/* The burst out of the window, any way but straight; `more` as fill_window says. Returns how many slots it took. */
+static unsigned burst_through_bridge(struct netback_queue *q, bool more)
 {
 	struct netback_tx_burst *b = q->lcore->tx;
 	struct rte_mbuf *pkts[NETBACK_BURST];
 	unsigned slots, n;
-	int more;
 
-	if (!q->live || paused(q))
-		return 0;
-	more = fill_window(q);
-	if (more < 0) {
-		netback_queue_broken(q, "the guest's tx index is out of range");
-		return 0;
-	}
-	slots = netback_direct(q);
-	if (slots > 0) {
-		push_responses(q);
-		return slots;
-	}
 	b->nr = b->nr_rsp = b->copies.n = 0;
 	b->lent = false;
 	slots = netback_tx_plain(q, b, pkts, &n);
@@ -292,6 +276,34 @@ unsigned netback_tx_burst(struct netback_queue *q)
 	if (b->lent)
 		push_responses(q);
 	pause_if_crowded(q);
+	return slots;
+}
+
+/* As fill_window; a broken index ends the queue. */
+static int read_ahead(struct netback_queue *q)
+{
+	int more = fill_window(q);
+
+	if (more < 0)
+		netback_queue_broken(q, "the guest's tx index is out of range");
+	return more;
+}
+
+unsigned netback_tx_burst(struct netback_queue *q)
+{
+	unsigned slots;
+	int more;
+
+	if (!q->live || paused(q))
+		return 0;
+	more = read_ahead(q);
+	if (more < 0)
+		return 0;
+	slots = netback_direct(q);
+	if (slots == 0)
+		slots = burst_through_bridge(q, more);
+	if (slots > 0 && q->live)
+		read_ahead(q); /* while the line of the indices is still here: what we have just written to it */
 	return slots;
 }
 

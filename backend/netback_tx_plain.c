@@ -79,6 +79,7 @@ unsigned netback_tx_plain(struct netback_queue *q, struct netback_tx_burst *b, s
 
 		if (!plain(req))
 			break;
+		netback_tx_prefetch(&grants, slot, n + NETBACK_TX_PREFETCH, q->window_nr);
 		if (page)
 			b->lent |= fill(pkts[n], req, page + req->offset);
 		else if (!fetch(q, b, pkts[n], req, n))

@@ -11,6 +11,8 @@
 #include <sys/mman.h>
 #include <time.h>
 
+__thread unsigned bridge_lcore_plus_1;
+
 /* Packets for one port. */
 struct gathered {
 	unsigned n;
@@ -65,7 +67,7 @@ int bridge_add_port(struct bridge *b, struct bridge_port *port)
 		b->top = i + 1;
 	port->bridge = b;
 	port->index = (uint16_t)i;
-	memset(&port->stats, 0, sizeof(port->stats));
+	memset(&port->of, 0, sizeof(port->of));
 	return 0;
 }
 
@@ -95,11 +97,11 @@ void bridge_port_stats(const struct bridge_port *port, struct bridge_port_stats 
 {
 	memset(out, 0, sizeof(*out));
 	for (unsigned i = 0; i < BRIDGE_LCORES; i++) {
-		out->rx_packets += port->stats[i].s.rx_packets;
-		out->rx_bytes += port->stats[i].s.rx_bytes;
-		out->tx_packets += port->stats[i].s.tx_packets;
-		out->tx_bytes += port->stats[i].s.tx_bytes;
-		out->tx_dropped += port->stats[i].s.tx_dropped;
+		out->rx_packets += port->of[i].stats.rx_packets;
+		out->rx_bytes += port->of[i].stats.rx_bytes;
+		out->tx_packets += port->of[i].stats.tx_packets;
+		out->tx_bytes += port->of[i].stats.tx_bytes;
+		out->tx_dropped += port->of[i].stats.tx_dropped;
 	}
 }
 
@@ -108,7 +110,7 @@ static void deliver(struct bridge *b, unsigned lcore, unsigned index)
 {
 	struct outgoing *o = &b->out[lcore];
 	struct bridge_port *port = b->port[index];
-	struct bridge_port_stats *stats = &port->stats[lcore].s;
+	struct bridge_port_stats *stats = &port->of[lcore].stats;
 	unsigned n = o->port[index].n, done;
 
 	o->port[index].n = 0;
@@ -124,7 +126,7 @@ static void gather(struct bridge_port *to, unsigned lcore, struct rte_mbuf **pkt
 	struct outgoing *o = &to->bridge->out[lcore];
 	struct gathered *g = &o->port[to->index];
 
-	to->stats[lcore].s.tx_bytes += bytes;
+	to->of[lcore].stats.tx_bytes += bytes;
 	while (n > 0) {
 		unsigned part = RTE_MIN(n, BRIDGE_BURST - g->n);
 
@@ -178,7 +180,7 @@ static bool is_link_local(const struct rte_ether_addr *a)
 enum { TO_ALL = BRIDGE_MAX_PORTS, TO_NOBODY };
 
 /* Learn the source; look the destination up. */
-static unsigned route(struct bridge *b, const struct bridge_port *from, const struct rte_ether_hdr *eth, uint32_t now)
+static unsigned ask_tables(struct bridge *b, const struct bridge_port *from, const struct rte_ether_hdr *eth, uint32_t now)
 {
 	int to;
 
@@ -191,6 +193,21 @@ static unsigned route(struct bridge *b, const struct bridge_port *from, const st
 	if (to < 0)
 		return TO_ALL;
 	return to == from->index ? TO_NOBODY : (unsigned)to; /* its receiver has it already: not back out where it came in */
+}
+
+/* The same, or what this lcore was told last of these addresses, when the tables have not changed and nothing has become a second older since. */
+static unsigned route(struct bridge *b, struct bridge_port *from, unsigned lcore, const struct rte_ether_hdr *eth, uint32_t now)
+{
+	struct bridge_memo *memo = &from->of[lcore].memo;
+	uint64_t changes = fdb_changes(b->fdb);
+
+	if (memo->changes != changes || memo->now != now || memcmp(memo->addresses, eth, sizeof(memo->addresses))) {
+		memcpy(memo->addresses, eth, sizeof(memo->addresses));
+		memo->to = ask_tables(b, from, eth, now);
+		memo->now = now;
+		memo->changes = changes; /* from before we asked: what changed meanwhile makes us ask again */
+	}
+	return memo->to;
 }
 
 static bool too_short(const struct rte_mbuf *m)
@@ -214,7 +231,7 @@ static unsigned run_of(struct rte_mbuf *const *pkts, unsigned n, uint64_t *bytes
 /* Packets from one address to another. */
 static void forward(struct bridge *b, unsigned lcore, struct bridge_port *from, struct rte_mbuf **pkts, unsigned n, uint64_t bytes, uint32_t now)
 {
-	unsigned to = route(b, from, rte_pktmbuf_mtod(pkts[0], const struct rte_ether_hdr *), now);
+	unsigned to = route(b, from, lcore, rte_pktmbuf_mtod(pkts[0], const struct rte_ether_hdr *), now);
 
 	if (to < BRIDGE_MAX_PORTS)
 		gather(b->port[to], lcore, pkts, n, bytes);
@@ -235,7 +252,7 @@ static uint32_t seconds(void)
 void bridge_input(struct bridge_port *from, struct rte_mbuf **pkts, unsigned n)
 {
 	unsigned lcore = bridge_lcore(), run;
-	struct bridge_port_stats *stats = &from->stats[lcore].s;
+	struct bridge_port_stats *stats = &from->of[lcore].stats;
 	uint32_t now = seconds();
 	uint64_t bytes;
 
@@ -255,7 +272,7 @@ void bridge_input(struct bridge_port *from, struct rte_mbuf **pkts, unsigned n)
 
 struct bridge_port *bridge_way(struct bridge_port *from, const struct rte_ether_hdr *eth)
 {
-	unsigned to = route(from->bridge, from, eth, seconds());
+	unsigned to = route(from->bridge, from, bridge_lcore(), eth, seconds());
 
 	return to < BRIDGE_MAX_PORTS ? from->bridge->port[to] : NULL;
 }
@@ -264,10 +281,10 @@ void bridge_passed(struct bridge_port *from, struct bridge_port *to, unsigned pa
 {
 	unsigned lcore = bridge_lcore();
 
-	from->stats[lcore].s.rx_packets += packets;
-	from->stats[lcore].s.rx_bytes += bytes;
-	to->stats[lcore].s.tx_packets += packets;
-	to->stats[lcore].s.tx_bytes += bytes;
+	from->of[lcore].stats.rx_packets += packets;
+	from->of[lcore].stats.rx_bytes += bytes;
+	to->of[lcore].stats.tx_packets += packets;
+	to->of[lcore].stats.tx_bytes += bytes;
 }
 
 void bridge_flush(struct bridge *b)

@@ -27,6 +27,13 @@ struct bridge_port_stats {
 	uint64_t tx_dropped;           /* handed to tx and not delivered */
 };
 
+/* bridge.c's own: where packets with these addresses went. */
+struct bridge_memo {
+	uint64_t changes;
+	uint32_t now, to;
+	uint8_t addresses[12];
+};
+
 struct bridge_port {
 	/* Deliver n packets (1..BRIDGE_BURST). Takes every one of them: what cannot be delivered now is freed, never queued without bound.
 	 * Several lcores may call it at once. A packet may be shared with other ports (refcnt > 1): do not write to it. It may be lent (lent.h), until tx returns:
@@ -37,8 +44,9 @@ struct bridge_port {
 	struct bridge *bridge;
 	uint16_t index;
 	struct {
-		struct bridge_port_stats s;
-	} __rte_cache_aligned stats[BRIDGE_LCORES]; /* each lcore counts what it does */
+		struct bridge_port_stats stats;
+		struct bridge_memo memo;
+	} __rte_cache_aligned of[BRIDGE_LCORES]; /* each lcore counts what it does, and remembers what it asked last */
 };
 
 /* ageing_s: seconds after which a silent address is forgotten. NULL when there is no memory. */

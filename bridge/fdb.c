@@ -38,6 +38,7 @@ struct recents {
 struct fdb {
 	struct rte_hash *hash;
 	uint32_t ageing, entries, port_share;
+	uint64_t changes; /* from 1 on, so that 0 is never what it was */
 	struct recents recents[BRIDGE_LCORES];
 	struct entry *entry;
 	/* under the lock, as all changes of the above */
@@ -69,6 +70,7 @@ struct fdb *fdb_create(const char *name, unsigned entries, unsigned port_share, 
 	f->hash = rte_hash_create(&hp);
 	if (!f->hash)
 		goto fail;
+	f->changes = 1;
 	f->ageing = ageing_s;
 	f->port_share = port_share;
 	f->entries = (uint32_t)rte_hash_max_key_id(f->hash) + 1;
@@ -104,6 +106,7 @@ static uint64_t word_at(const struct fdb *f, int32_t at)
 static void set_word(struct fdb *f, int32_t at, uint64_t word)
 {
 	__atomic_store_n(&f->entry[at].word, word, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&f->changes, 1, __ATOMIC_RELEASE); /* after what has changed */
 }
 
 static void see(struct entry *e, uint32_t now)
@@ -247,6 +250,11 @@ int fdb_lookup(struct fdb *f, const struct rte_ether_addr *dst, uint32_t now)
 	return (int)(word >> PORT_SHIFT);
 }
 
+uint64_t fdb_changes(const struct fdb *f)
+{
+	return __atomic_load_n(&f->changes, __ATOMIC_ACQUIRE);
+}
+
 void fdb_forget_port(struct fdb *f, uint16_t port)
 {
 	bridge_lock(&f->lock);
@@ -256,5 +264,6 @@ void fdb_forget_port(struct fdb *f, uint16_t port)
 		if (word && word >> PORT_SHIFT == port)
 			forget(f, (int32_t)i);
 	}
+	__atomic_fetch_add(&f->changes, 1, __ATOMIC_RELEASE); /* its index may be another port's soon, whether or not it was learnt on */
 	bridge_unlock(&f->lock);
 }

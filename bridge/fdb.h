@@ -23,6 +23,8 @@ void fdb_learn(struct fdb *f, const struct rte_ether_addr *src, uint16_t port, u
 /* The port, or -1 when the address is unknown or has been silent for too long. */
 int fdb_lookup(struct fdb *f, const struct rte_ether_addr *dst, uint32_t now);
 void fdb_forget_port(struct fdb *f, uint16_t port);
+/* Another number, never 0, after each change of what a lookup may find; ageing is none. */
+uint64_t fdb_changes(const struct fdb *f);
 unsigned fdb_count(const struct fdb *f);
 
 #endif

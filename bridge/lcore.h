@@ -13,11 +13,17 @@
 
 #define BRIDGE_LCORES 8u /* at most */
 
+/* One more than that of this thread; 0: not asked yet. DPDK's own variable is in a shared library, and each look at it a call. */
+extern __thread unsigned bridge_lcore_plus_1;
+
 static inline unsigned bridge_lcore(void)
 {
-	unsigned id = rte_lcore_id();
+	if (__builtin_expect(!bridge_lcore_plus_1, 0)) {
+		unsigned id = rte_lcore_id();
 
-	return id < BRIDGE_LCORES ? id : 0;
+		bridge_lcore_plus_1 = (id < BRIDGE_LCORES ? id : 0) + 1;
+	}
+	return bridge_lcore_plus_1 - 1;
 }
 
 /*

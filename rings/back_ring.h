@@ -118,17 +118,30 @@ static inline __attribute__((always_inline)) void back_ring_amend(const struct b
 	shm_copy_out(r->slots + (size_t)(index & r->mask) * r->slot_size, src, n);
 }
 
+/* Publish what was put since the last time, with no look at whether the front end wants to be told: back_ring_event does that, after shm_mb(). */
+static inline void back_ring_publish(struct back_ring *r)
+{
+	if (r->rsp_prod != r->rsp_shown)
+		shm_store_release(&r->shared->rsp_prod, r->rsp_prod);
+	r->rsp_shown = r->rsp_prod;
+}
+
+/* Does the front end want to be notified of the responses published since rsp_shown was `old`? */
+static inline bool back_ring_event(const struct back_ring *r, uint32_t old)
+{
+	return old != r->rsp_shown && ring_crossed(old, r->rsp_shown, shm_load(&r->shared->rsp_event));
+}
+
 /* Publish what was put since the last push. True when the front end wants to be notified of it. */
 static inline bool back_ring_push(struct back_ring *r)
 {
-	uint32_t old = r->rsp_shown, now = r->rsp_prod;
+	uint32_t old = r->rsp_shown;
 
-	if (old == now)
+	if (old == r->rsp_prod)
 		return false;
-	shm_store_release(&r->shared->rsp_prod, now);
-	r->rsp_shown = now;
+	back_ring_publish(r);
 	shm_mb(); /* our rsp_prod before our look at rsp_event: the front end does it the other way round */
-	return ring_crossed(old, now, shm_load(&r->shared->rsp_event));
+	return back_ring_event(r, old);
 }
 
 /*

@@ -42,7 +42,7 @@ static int setup(void **state)
 	(void)state;
 	world_create(&w);
 	world_add_guest(&w, &a, 1);
-	memset(&spy.stats, 0, sizeof(spy.stats));
+	memset(&spy.of, 0, sizeof(spy.of));
 	return bridge_add_port(w.nb.bridge, &spy);
 }
 

@@ -103,6 +103,7 @@ static unsigned move_run(const struct netback_queue *q, struct netback_queue *to
 		if (!page)
 			break;
 		place = rx_place(&next, req->size);
+		rx_prefetch(to, &grants, head + i + NETBACK_RX_PREFETCH, spread, NETBACK_RX_PREFETCH);
 		netback_tx_prefetch(&from, slot, i + NETBACK_TX_PREFETCH, q->window_nr);
 		if (!move(page + place, bytes[i], req->size, addresses))
 			break;
@@ -144,7 +145,7 @@ static unsigned move_to(const struct netback_queue *q, struct netback_queue *to,
 	if (!to->live || to->stalled || netback_rx_waiting(to) > 0 || !to->grants.nr)
 		return 0;
 	if (rx_requests(to) < n)
-		rx_look_ahead(to); /* netback_rx.c finds out what is wrong with the index */
+		rx_look_ahead(to, NETBACK_RX_PREFETCH); /* netback_rx.c finds out what is wrong with the index */
 	n = move_run(q, to, bytes, find_bytes(q, most, bytes, RTE_MIN(n, rx_requests(to))), addresses);
 	to->stats.rx_packets += n;
 	return n;

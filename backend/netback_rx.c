@@ -198,7 +198,7 @@ static bool next_are_static(const struct netback_queue *q, unsigned slots)
 /* Packets from the first on, while there are requests for them. How many, or -EPROTO. */
 static int gather(struct netback_queue *q, struct netback_rx_burst *b, struct rte_mbuf **pkts, unsigned n)
 {
-	int rc = rx_look_ahead(q);
+	int rc = rx_look_ahead(q, 0);
 
 	while (rc >= 0 && b->nr < RTE_MIN(n, NETBACK_BURST)) {
 		struct rte_mbuf *m = pkts[b->nr];
@@ -206,7 +206,7 @@ static int gather(struct netback_queue *q, struct netback_rx_burst *b, struct rt
 
 		slots = slots_needed(m);
 		if (slots > rx_requests(q))
-			rc = rx_look_ahead(q);
+			rc = rx_look_ahead(q, 0);
 		if (rc < 0 || slots > rx_requests(q) || ops_needed(m) > copy_batch_room(&b->copies) || !fits_now(q, m) ||
 		    (lent_is(m) && !next_are_static(q, slots)))
 			break;
@@ -346,7 +346,7 @@ static void stall_over(struct poll_timer *timer)
 /* A stalled guest is served again once it has room for any packet, not for one slot now and then. */
 static bool still_stalled(struct netback_queue *q)
 {
-	int room = rx_look_ahead(q);
+	int room = rx_look_ahead(q, 0);
 
 	if (room < 0)
 		netback_queue_broken(q, "the guest's rx index is out of range");

@@ -81,7 +81,7 @@ unsigned netback_rx_plain(struct netback_queue *q, struct rte_mbuf **pkts, unsig
 	unsigned done;
 
 	if (rx_requests(q) < n)
-		rx_look_ahead(q); /* the long way finds out what is wrong with the index */
+		rx_look_ahead(q, NETBACK_RX_AHEAD); /* the long way finds out what is wrong with the index */
 	n = RTE_MIN(n, rx_requests(q));
 	ring = q->rx;
 	ring.slot_size = sizeof(net_rx_slot); /* as it is: the compiler knows now */

@@ -18,35 +18,36 @@ static inline uint32_t rx_requests(const struct netback_queue *q)
 	return q->ahead_tail - q->ahead_head;
 }
 
-/* The line of a page where a packet will start, if those before it are small. The page is the guest's to name: a wrong one is found out when it is used. */
-static inline void rx_prefetch(const struct static_grants *grants, gref_t gref, uint32_t place)
+/*
+ * The line where the packet that request `number` is for will start, n packets after the one that starts at `spread`, if those between are small: fetched for writing, when there
+ * is such a request. The page is the guest's to name: a wrong one is found out when it is used.
+ */
+static inline void rx_prefetch(const struct netback_queue *q, const struct static_grants *grants, uint32_t number, uint32_t spread, uint32_t n)
 {
-	const uint8_t *page = static_grants_write(grants, gref);
+	const uint8_t *page;
 
-	if (page)
-		shm_prefetch_write(page + place % SLUICE_PAGE_SIZE);
+	if ((int32_t)(q->ahead_tail - number) <= 0)
+		return;
+	page = static_grants_write(grants, q->ahead[number % NETBACK_RX_AHEAD].gref);
+	shm_prefetch_write((const void *)((uintptr_t)page + (spread + n * RTE_CACHE_LINE_SIZE) % SLUICE_PAGE_SIZE));
 }
 
-/* Read requests as far as they fit. How many there are now, or -EPROTO. */
-static inline int rx_look_ahead(struct netback_queue *q)
+/* Read requests as far as they fit, and fetch the lines for the first `near` of all that there are now. How many these are, or -EPROTO. */
+static inline int rx_look_ahead(struct netback_queue *q, uint32_t near)
 {
-	const struct static_grants grants = q->grants;
 	int pending = back_ring_pending(&q->rx);
-	uint32_t left, run, place;
+	uint32_t had = rx_requests(q), left, run;
 
 	if (pending < 0)
 		return pending;
-	left = RTE_MIN((uint32_t)pending, NETBACK_RX_AHEAD - rx_requests(q));
+	left = RTE_MIN((uint32_t)pending, NETBACK_RX_AHEAD - had);
 	for (; left > 0; left -= run) { /* up to where the array of them ends */
-		struct netif_rx_request *req = &q->ahead[q->ahead_tail % NETBACK_RX_AHEAD];
-
 		run = RTE_MIN(left, NETBACK_RX_AHEAD - q->ahead_tail % NETBACK_RX_AHEAD);
-		back_ring_take(&q->rx, req, run, sizeof(*req));
-		place = q->spread + rx_requests(q) * RTE_CACHE_LINE_SIZE;
-		for (uint32_t i = 0; i < run; i++)
-			rx_prefetch(&grants, req[i].gref, place + i * RTE_CACHE_LINE_SIZE);
+		back_ring_take(&q->rx, &q->ahead[q->ahead_tail % NETBACK_RX_AHEAD], run, sizeof(q->ahead[0]));
 		q->ahead_tail += run;
 	}
+	for (uint32_t i = had; i < RTE_MIN(near, rx_requests(q)); i++)
+		rx_prefetch(q, &q->grants, q->ahead_head + i, q->spread, i);
 	return (int)rx_requests(q);
 }
 

@@ -28,7 +28,7 @@
 #define TX_DESCRIPTORS 512
 #define TX_TRIES 3u       /* bursts that may be refused in part before the rest is dropped: the back end must not wait for a NIC */
 #define SEGMENTS_MAX 128u /* packets that one may be cut into: 64 KiB at the smallest MSS in use (536) */
-#define DRAIN_EVERY 64u   /* empty polls between two looks at the wake-up source: each is a system call */
+#define DRAIN_EVERY 8u    /* empty polls in a row before a look at the wake-up source: each is a system call, and packets often come one by one */
 
 struct uplink {
 	struct bridge_port port; /* first: uplink_tx gets it */
@@ -260,7 +260,7 @@ unsigned uplink_poll(struct uplink *u)
 	struct rte_mbuf *v[BRIDGE_BURST];
 	unsigned n = rte_eth_rx_burst(u->id, 0, v, BRIDGE_BURST);
 
-	if (!n && u->empty_polls++ % DRAIN_EVERY == 0 && quieten(u))
+	if (!n && ++u->empty_polls % DRAIN_EVERY == 0 && quieten(u))
 		n = rte_eth_rx_burst(u->id, 0, v, BRIDGE_BURST); /* what came in between woke nobody */
 	if (!n)
 		return 0;

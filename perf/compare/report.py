@@ -58,7 +58,7 @@ def table(result):
         print(f"  {warning(result['machine'])}")
     print(f"\n  {'':<60}{'unit':>7}{'ours':>11}{'peer':>11}{'ratio':>7}{'goal':>8}")
     for row in result["rows"]:
-        name = row["name"] + (" [kernel]" if row["guest"] != "hosted" else "")
+        name = row["name"] + (" [kernel]" if row["guest"].startswith("minimal kernel") else "")
         print(f"  {name:<60}{row['unit']:>7}{number(row, 'ours'):>11}{number(row, 'peer_value'):>11}{row['ratio']:7.2f}{goal(row):>8}"
               f"  {'reached' if row['reached'] else 'NOT reached'}, {row['peer']}, {len(row['runs'])} rounds")
     for row in result["not_measured"]:

@@ -12,6 +12,7 @@ from tap import check, lab
 
 sys.path.insert(0, os.path.join(lab.ROOT, "perf", "compare"))
 import report  # noqa: E402  (found through the path above)
+import xen  # noqa: E402
 from ours import Ours  # noqa: E402
 
 PERCENTILES = ("min", "p50", "p90", "p99", "p999", "max")
@@ -238,5 +239,19 @@ def rows_from_rounds(_host):
     check(less["ratio"] == 0.5 and less["reached"] and less["peer"] == "a", f"{less}")
 
 
+def rows_on_xen(_host):
+    """What the emulated machine measured becomes rows, and what it did not, a reason; so it does when Xen could not be fetched."""
+    one = {"ours": 40.0, "peers": {"xen-netback": 20.0, "cut": 80.0}, "dom0_idle": [0.03, 0.03]}
+    made, missing = xen.make_rows({"packet": [one, {**one, "ours": 8.0}], "read": []}, "round 2, read: nothing came", 99)
+    check(len(made) == 1 and len(missing) == 2 and all("nothing came" in row["why"] for row in missing), f"{made} {missing}")
+    check(made[0]["ratio"] == 1.2 and made[0]["peer"] == "xen-netback" and not made[0]["reached"] and report.consistent(made[0]) is None, f"{made}")
+    check(made[0]["runs"][0]["idle_percent"] == 99 and "nothing came" in made[0]["rounds_failed"][0], f"{made}")
+    told = []
+    for why, seconds in (("no network", 500), ("", 30)):
+        os.environ[xen.WHY_NOT] = why
+        told += xen.rows(3, seconds, told.append)[1]
+    check(len(told) == 6 and told[0]["why"] == "no network" and "there are 30" in told[5]["why"], f"{told}")
+
+
 if __name__ == "__main__":
-    tap.main(sends, receives, between_vifs, several_sizes, copies, many_vifs, many_queues, round_trips, disks, machine, bad_input, plots, rows_from_rounds, kernel_rows, comparison_row)
+    tap.main(sends, receives, between_vifs, several_sizes, copies, many_vifs, many_queues, round_trips, disks, machine, bad_input, plots, rows_from_rounds, rows_on_xen, kernel_rows, comparison_row)

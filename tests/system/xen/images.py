@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 
-from packages import ROOT, XEN
+from packages import ROOT, XEN, Missing
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LIB = "lib/x86_64-linux-gnu"
@@ -14,7 +14,7 @@ PMD_NAMES = ("bus_vdev", "bus_pci", "mempool_ring", "net_af_packet", "net_e1000"
 XEN_PROGRAMS = ("xl", "xenstored", "xenconsoled", "xen-init-dom0", "libxl-save-helper")
 STORE_PROGRAMS = ("xenstore", "xenstore-ls", "xenstore-read", "xenstore-write", "xenstore-list", "xenstore-rm", "xenstore-exists", "xenstore-chmod")
 DOM0_MODULES = ("xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-privcmd", "xenfs", "veth", "loop")
-LATER_MODULES = ("xen-netback", "xen-blkback", "ext4", "crc32c-generic", "uio_pci_generic")  # in the image, loaded by the scenarios that want them
+LATER_MODULES = ("xen-netback", "xen-blkback", "bridge", "brd", "ext4", "crc32c-generic", "uio_pci_generic")  # in the image, loaded by the scenarios that want them
 DOMU_MODULES = ("xen-netfront", "xen-blkfront", "ext4", "crc32c-generic")
 DOM0_PROGRAMS = ("bash",)  # has /dev/udp, which busybox cannot speak
 DOMU_PROGRAMS = ("mkfs.ext4",)
@@ -80,6 +80,16 @@ def put_loader(root):
     shutil.copy("/lib64/ld-linux-x86-64.so.2", os.path.join(root, "lib64"))
 
 
+def put_built(root, name, *words):
+    """A program of the rig's own, from programs/<name>.c. words: for the linker."""
+    command = ["gcc", "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-o", os.path.join(root, "bin", name), os.path.join(HERE, "programs", f"{name}.c"), *words]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode:
+        raise Missing(f"gcc {name}.c: {done.stdout.strip().splitlines()[-1]}")
+    if "-static" not in words:
+        put_libraries(root, command[command.index("-o") + 1])
+
+
 def skeleton(root, folders):
     shutil.rmtree(root, ignore_errors=True)
     for folder in ("bin", "proc", "sys", "dev", "tmp", *folders):
@@ -103,6 +113,7 @@ def make_domu(out):
     for name in DOMU_PROGRAMS:
         put_program(root, shutil.which(name))
     put_program(root, os.path.join(XEN, "root/sbin/ethtool"))
+    put_built(root, "load", "-static")
     shutil.copy(os.path.join(HERE, "domu-init"), os.path.join(root, "init"))
     pack(root, out)
 
@@ -147,12 +158,15 @@ def make_dom0(out, domu):
     put_sluice(root)
     for name in DOM0_PROGRAMS:
         put_program(root, shutil.which(name))
+    put_built(root, "load", "-static")
+    put_built(root, "dom0cpu", "-lxenctrl")
+    put_program(root, os.path.join(XEN, "root/sbin/ethtool"))
     put_program(root, shutil.which("ip"), "sbin")  # busybox has an `ip` of its own in bin, which knows less
     put_modules(root, DOM0_MODULES, "order")
     for name in LATER_MODULES:
         put_modules(root, (name,), name)
     for name, target in (("dom0-init", "init"), ("guest", "bin/guest"), ("vif-linux", "etc/xen/scripts/vif-linux"),
-                         ("vif-linux", "etc/xen/scripts/vif-bridge"), ("block-linux", "etc/xen/scripts/block-linux")):
+                         ("vif-linux", "etc/xen/scripts/vif-bridge"), ("vif-bridged", "etc/xen/scripts/vif-bridged"), ("block-linux", "etc/xen/scripts/block-linux")):
         shutil.copy(os.path.join(HERE, name), os.path.join(root, target))
     shutil.copy(os.path.join(XEN, "vmlinuz"), os.path.join(root, "guest"))
     shutil.copy(domu, os.path.join(root, "guest/initrd"))

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Scenarios on real Xen 4.17 with Debian's Linux, in a machine that QEMU emulates: `make test-xen`.
 
-    tests/system/xen/rig.py [NAME...]      all scenarios, or these; --list names them
+    tests/system/xen/rig.py [NAME...]      all scenarios, or these; --list names them, and those that run only when they are named
 
 Each scenario has a fresh machine, a time limit, a log (build/xen/<name>.log, dom0's console beside it) and a row in build/xen.json.
 Exit status 1 when one failed, 77 with one line when the machine lacks what the rig needs.
@@ -48,7 +48,7 @@ def record(rows):
 
 
 def chosen(names):
-    known = {scenario.__name__: scenario for scenario in scenarios.ALL}
+    known = {scenario.__name__: scenario for scenario in scenarios.ALL + scenarios.ASKED_FOR}
     for name in names:
         if name not in known:
             sys.exit(f"rig.py: no scenario '{name}'; there are: {' '.join(known)}")
@@ -71,7 +71,7 @@ def run(wanted):
 
 def main():
     if sys.argv[1:] == ["--list"]:
-        print("\n".join(f"{scenario.__name__}: {scenario.__doc__.splitlines()[0]}" for scenario in scenarios.ALL))
+        print("\n".join(f"{scenario.__name__}: {scenario.__doc__.splitlines()[0]}" for scenario in scenarios.ALL + scenarios.ASKED_FOR))
         return
     try:
         rows = run(chosen(sys.argv[1:]))

@@ -22,8 +22,11 @@ static inline void copy_batch_in(struct copy_batch *b, domid_t domid, gref_t gre
 {
 	struct hv_copy_op *op = &b->op[b->n++];
 
-	op->src = (struct hv_copy_end){.domid = domid, .gref = gref, .offset = offset};
-	op->dst = (struct hv_copy_end){.local = dst};
+	op->src.local = NULL;
+	op->src.domid = domid;
+	op->src.gref = gref;
+	op->src.offset = offset;
+	op->dst.local = dst; /* its other fields count for nothing then */
 	op->len = len;
 }
 
@@ -32,8 +35,11 @@ static inline void copy_batch_out(struct copy_batch *b, domid_t domid, gref_t gr
 {
 	struct hv_copy_op *op = &b->op[b->n++];
 
-	op->src = (struct hv_copy_end){.local = (void *)(uintptr_t)src};
-	op->dst = (struct hv_copy_end){.domid = domid, .gref = gref, .offset = offset};
+	op->src.local = (void *)(uintptr_t)src;
+	op->dst.local = NULL;
+	op->dst.domid = domid;
+	op->dst.gref = gref;
+	op->dst.offset = offset;
 	op->len = len;
 }
 

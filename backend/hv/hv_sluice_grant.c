@@ -288,18 +288,19 @@ static unsigned run_of(const struct hv_copy_op *ops, unsigned n)
  * Such a run, its lock held: nearly every copy is in one. First all entries are checked and marked, then the bytes are moved, then the marks taken off: a locked instruction
  * waits for all stores before it, so none stands between two copies.
  */
-static inline __attribute__((always_inline)) void copy_run(struct hv_sluice *s, struct hv_copy_op *ops, unsigned n, bool out)
+static inline __attribute__((always_inline)) void copy_run(const struct hv_sluice *s, domid_t domid, struct hv_copy_op *ops, unsigned n, bool out)
 {
+	const struct hvshare_view view = s->view; /* a copy stays in registers, whatever is stored meanwhile */
 	struct hvshare_use use[COPY_RUN];
 	uint8_t *at[COPY_RUN];
 
 	for (unsigned i = 0; i < n; i++) {
 		const struct hv_copy_end *end = out ? &ops[i].dst : &ops[i].src;
 
-		ops[i].status = in_page(end, ops[i].len) ? end_begin(s, end, !out, &use[i]) : GNTST_bad_copy_arg;
+		ops[i].status = in_page(end, ops[i].len) ? hvshare_grant_begin(&view, domid, end->gref, 0, !out, &use[i]) : GNTST_bad_copy_arg;
 		if (ops[i].status != GNTST_okay)
 			continue;
-		at[i] = end_at(s, end, &use[i]);
+		at[i] = hvshare_page(&view, use[i].mfn) + end->offset;
 		out ? shm_prefetch_write(at[i]) : shm_prefetch(at[i]);
 	}
 	for (unsigned i = 0; i < n; i++) {
@@ -329,9 +330,9 @@ static void copy_with_guest(struct hv_sluice *s, struct hvshare_locks *locks, st
 		return refuse(ops, n);
 	locks->uses += n - 1;
 	if (ops->src.local)
-		copy_run(s, ops, n, true);
+		copy_run(s, domid, ops, n, true);
 	else
-		copy_run(s, ops, n, false);
+		copy_run(s, domid, ops, n, false);
 }
 
 /* The two may be one page (a guest that talks to itself), so they may overlap. */

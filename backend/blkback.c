@@ -175,7 +175,7 @@ static void timed_io_ended(struct blkback_vbd *vbd)
 {
 	vbd->timed = NULL;
 	vbd->answer_time += (rte_rdtsc() - vbd->timed_from) / ANSWER_WEIGHT - vbd->answer_time / ANSWER_WEIGHT;
-	vbd->item.slow = vbd->answer_time > BLKBACK_SLOW_US * (rte_get_tsc_hz() / 1000000);
+	vbd->item.slow = vbd->answer_time > (vbd->item.slow ? BLKBACK_FAST_US : BLKBACK_SLOW_US) * (rte_get_tsc_hz() / 1000000);
 }
 
 /* ---- to the storage ---- */
@@ -192,7 +192,7 @@ static void submit(struct blkback_request *req, enum blkdev_op op)
 		req->io.niov = 0;
 	req->io.result = 0;
 	req->q->inflight++;
-	if (!vbd->timed)
+	if (!vbd->timed && (op == BLKDEV_READ || op == BLKDEV_WRITE))
 		time_io(vbd, &req->io);
 	vbd->queued = true;
 	vbd->disk->ops->submit(vbd->disk, &req->io);

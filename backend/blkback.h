@@ -30,6 +30,7 @@
 #define BLKBACK_GRANTS 1056u   /* persistent grants of a vbd that are kept mapped: Linux' default */
 #define BLKBACK_SEGMENTS 2048u /* of requests under way; beyond it a vbd's requests stay on its rings, so that no guest takes all that can be mapped */
 #define BLKBACK_SLOW_US 40u /* storage that takes longer to answer is not polled for: a sleep and a wake-up cost some 10 */
+#define BLKBACK_FAST_US 20u /* until it takes less than this again */
 #define BLKBACK_LINGER_US 50000u /* after a disk was taken away: until its guest has posted nothing for so long */
 #define BLKBACK_LINGERS 100u     /* but not longer than these */
 #define BLKBACK_REFRESH_US 2000000u /* how often a disk's size is looked at */

@@ -62,10 +62,10 @@ static inline bool move(uint8_t *to, const uint8_t *from, uint32_t size, __m128i
 	b = (__m128i)shm_load_wide(from + 16);
 	c = (__m128i)shm_load_wide(from + tail);
 	d = (__m128i)shm_load_wide(from + tail + 16);
-	_mm_storeu_si128((__m128i *)to, a);
-	_mm_storeu_si128((__m128i *)(to + 16), b);
 	_mm_storeu_si128((__m128i *)(to + tail), c);
 	_mm_storeu_si128((__m128i *)(to + tail + 16), d);
+	_mm_storeu_si128((__m128i *)to, a); /* last: in a short packet c has address bytes again, which nobody has looked at */
+	_mm_storeu_si128((__m128i *)(to + 16), b);
 	if (size > HEAD)
 		shm_copy_bulk(to + HEAD, from + HEAD, size - HEAD);
 	return true;

@@ -64,6 +64,12 @@ static unsigned slots_needed(const struct rte_mbuf *m)
 
 /* ---- one packet into slots and copies ---- */
 
+/* The next one; it is taken with ahead_head++. */
+static const struct netif_rx_request *rx_first_request(const struct netback_queue *q)
+{
+	return &q->ahead[q->ahead_head % NETBACK_RX_AHEAD];
+}
+
 /* Takes the rx requests that the packet needs, in order. */
 static void take_requests(struct netback_queue *q, struct net_packet *p, uint32_t len)
 {

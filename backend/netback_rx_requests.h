@@ -51,12 +51,6 @@ static inline int rx_look_ahead(struct netback_queue *q, uint32_t near)
 	return (int)rx_requests(q);
 }
 
-/* The next one; it is taken with ahead_head++. */
-static inline const struct netif_rx_request *rx_first_request(const struct netback_queue *q)
-{
-	return &q->ahead[q->ahead_head % NETBACK_RX_AHEAD];
-}
-
 /* Bytes of the longest frame, with an Ethernet header and two VLAN tags. */
 static inline uint32_t rx_frame_most(const struct netback_vif *vif)
 {

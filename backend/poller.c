@@ -360,7 +360,7 @@ static unsigned poll_items(struct poller *p, uint64_t now)
 			item->busy = true;
 		else if (item->busy)
 			rest(p, item, now);
-		else if (now > item->rest_until && !item->arm(item))
+		else if (now > item->rest_until && !(item->slow && p->busy) && !item->arm(item)) /* beside busy ones a slow item costs little, and descriptors are looked at rarely */
 			deactivate(p, item);
 	}
 	return work;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The data ring's static grants: pages that a guest has granted once and for good and that stay mapped here (XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING,
- * xen/io/netif.h). A table from gref to address, one for each queue of a vif: netback_ctrl.c changes it, the data paths look up in it, all in one thread.
+ * xen/io/netif.h). A table from gref to address, one for each queue of a vif: netback_ctrl.c changes it in a pause of the other lcores (poller_pause), the data paths look up in it.
  */
 #ifndef BACKEND_STATIC_GRANTS_H
 #define BACKEND_STATIC_GRANTS_H

@@ -179,14 +179,15 @@ static bool is_link_local(const struct rte_ether_addr *a)
 /* Where packets from one address to another go. */
 enum { TO_ALL = BRIDGE_MAX_PORTS, TO_NOBODY };
 
-/* Learn the source; look the destination up. */
-static unsigned ask_tables(struct bridge *b, const struct bridge_port *from, const struct rte_ether_hdr *eth, uint32_t now)
+/* Learn the source (*learnt: or it need not be); look the destination up. */
+static unsigned ask_tables(struct bridge *b, const struct bridge_port *from, const struct rte_ether_hdr *eth, uint32_t now, bool *learnt)
 {
 	int to;
 
+	*learnt = true;
 	if (is_link_local(&eth->dst_addr))
 		return TO_NOBODY;
-	fdb_learn(b->fdb, &eth->src_addr, from->index, now);
+	*learnt = fdb_learn(b->fdb, &eth->src_addr, from->index, now);
 	if (rte_is_multicast_ether_addr(&eth->dst_addr))
 		return TO_ALL;
 	to = fdb_lookup(b->fdb, &eth->dst_addr, now);
@@ -200,12 +201,13 @@ static unsigned route(struct bridge *b, struct bridge_port *from, unsigned lcore
 {
 	struct bridge_memo *memo = &from->of[lcore].memo;
 	uint64_t changes = fdb_changes(b->fdb);
+	bool learnt;
 
 	if (memo->changes != changes || memo->now != now || memcmp(memo->addresses, eth, sizeof(memo->addresses))) {
 		memcpy(memo->addresses, eth, sizeof(memo->addresses));
-		memo->to = ask_tables(b, from, eth, now);
+		memo->to = ask_tables(b, from, eth, now, &learnt);
 		memo->now = now;
-		memo->changes = changes; /* from before we asked: what changed meanwhile makes us ask again */
+		memo->changes = learnt ? changes : 0; /* from before we asked: what changed meanwhile makes us ask again, and so does a source that found no room */
 	}
 	return memo->to;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A learning switch over ports: vifs (backend/) and uplinks (uplink.h). Several lcores (lcore.h) may put packets in at once; each gathers and delivers its own,
- * so packets of one flow stay in order as long as they come in on one lcore. Ports come and go only while no other lcore is in the bridge (backend/lcores.h).
+ * so packets of one flow stay in order as long as they come in on one lcore. Ports come and go only while no other lcore is in the bridge (poller_pause of backend/poller.h).
  * Packets are rte_mbufs: data is the frame from its Ethernet header on, without FCS; several segments are allowed. Offload wishes of the
  * sender stand in ol_flags and l2_len/l3_len/l4_len/tso_segsz exactly as DPDK defines them for transmit (RTE_MBUF_F_TX_TCP_CKSUM: l4 checksum
  * field holds the pseudo-header sum; RTE_MBUF_F_TX_TCP_SEG with tso_segsz: a TCP packet to be cut). A port that cannot honour a wish calls

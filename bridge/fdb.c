@@ -166,47 +166,51 @@ static void move_hand(struct fdb *f, uint32_t now)
 	}
 }
 
-static void insert(struct fdb *f, uint64_t key, uint16_t port, uint32_t now)
+static bool insert(struct fdb *f, uint64_t key, uint16_t port, uint32_t now)
 {
 	int32_t at;
 
 	if (f->per_port[port] >= f->port_share) {
 		move_hand(f, now);
-		return;
+		return false;
 	}
 	at = rte_hash_add_key(f->hash, &key);
 	if (at < 0) {
 		move_hand(f, now);
-		return;
+		return false;
 	}
 	see(&f->entry[at], now);
 	set_word(f, at, key | (uint64_t)port << PORT_SHIFT);
 	f->per_port[port]++;
+	return true;
 }
 
-static void move(struct fdb *f, int32_t at, uint64_t key, uint16_t port)
+static bool move(struct fdb *f, int32_t at, uint64_t key, uint16_t port)
 {
 	if (f->per_port[port] >= f->port_share) {
 		forget(f, at); /* it is no longer where it was */
-		return;
+		return false;
 	}
 	f->per_port[word_at(f, at) >> PORT_SHIFT]--;
 	f->per_port[port]++;
 	set_word(f, at, key | (uint64_t)port << PORT_SHIFT);
+	return true;
 }
 
 /* Another lcore may have been here first. */
-static __attribute__((noinline)) void change(struct fdb *f, uint64_t key, uint16_t port, uint32_t now)
+static __attribute__((noinline)) bool change(struct fdb *f, uint64_t key, uint16_t port, uint32_t now)
 {
+	bool learnt = true;
 	int32_t at;
 
 	bridge_lock(&f->lock);
 	at = rte_hash_lookup(f->hash, &key);
 	if (at < 0)
-		insert(f, key, port, now);
+		learnt = insert(f, key, port, now);
 	else if (word_at(f, at) >> PORT_SHIFT != port)
-		move(f, at, key, port);
+		learnt = move(f, at, key, port);
 	bridge_unlock(&f->lock);
+	return learnt;
 }
 
 static __attribute__((noinline)) void expire(struct fdb *f, int32_t at, uint64_t key, uint32_t now)
@@ -219,18 +223,17 @@ static __attribute__((noinline)) void expire(struct fdb *f, int32_t at, uint64_t
 
 /* ---- what the bridge calls ---- */
 
-void fdb_learn(struct fdb *f, const struct rte_ether_addr *src, uint16_t port, uint32_t now)
+bool fdb_learn(struct fdb *f, const struct rte_ether_addr *src, uint16_t port, uint32_t now)
 {
 	uint64_t key = key_of(src), word;
 	int32_t at;
 
 	if (!key || rte_is_multicast_ether_addr(src))
-		return;
+		return true;
 	at = find(f, &f->recents[bridge_lcore()].src, key, &word);
 	if (at >= 0)
 		see(&f->entry[at], now);
-	if (at < 0 || word >> PORT_SHIFT != port)
-		change(f, key, port, now);
+	return (at >= 0 && word >> PORT_SHIFT == port) || change(f, key, port, now);
 }
 
 int fdb_lookup(struct fdb *f, const struct rte_ether_addr *dst, uint32_t now)

@@ -7,6 +7,7 @@
 #define BRIDGE_FDB_H
 
 #include <rte_ether.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define FDB_ENTRIES 4096u    /* addresses in a bridge's table */
@@ -18,8 +19,8 @@ struct fdb;
 struct fdb *fdb_create(const char *name, unsigned entries, unsigned port_share, unsigned nr_ports, unsigned ageing_s);
 void fdb_destroy(struct fdb *f); /* NULL is fine */
 
-/* src was heard on port. Group addresses and the all-zero one are ignored. */
-void fdb_learn(struct fdb *f, const struct rte_ether_addr *src, uint16_t port, uint32_t now);
+/* src was heard on port. Group addresses and the all-zero one are ignored. False when there was no room for it: another try may find some. */
+bool fdb_learn(struct fdb *f, const struct rte_ether_addr *src, uint16_t port, uint32_t now);
 /* The port, or -1 when the address is unknown or has been silent for too long. */
 int fdb_lookup(struct fdb *f, const struct rte_ether_addr *dst, uint32_t now);
 void fdb_forget_port(struct fdb *f, uint16_t port);

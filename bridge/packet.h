@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Packet buffers by the burst: a run of fresh ones of one segment out of a pool, and back into it. What rte_pktmbuf_alloc_bulk and rte_pktmbuf_free_bulk do one by
- * one, with the knowledge that a buffer in a pool has one segment, one reference and no successor. Called by netback's short ways.
+ * one, with the knowledge that a buffer in a pool has one segment, one reference and no successor. Called by netback's short ways and whoever delivers.
  */
 #ifndef SLUICE_PACKET_H
 #define SLUICE_PACKET_H

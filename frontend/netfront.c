@@ -10,7 +10,6 @@
 #include <stddef.h>
 #include <string.h>
 
-#define TX_FREE_FEW (NETFRONT_BUFS * 3 / 4) /* with fewer free, much is under way */
 #define TX_OFFSETS 40u /* 40 * 64: a packet of 1536 bytes still fits behind the largest */
 #define RX_STEP 64u     /* our back end places each small packet one cache line further on in its page than the one before */
 #define RX_DATA_FLAGS (NETRXF_more_data | NETRXF_extra_info)
@@ -18,7 +17,7 @@
 _Static_assert(NETFRONT_RX_MIN >= NET_SLOTS_TOLERATED, "netfront_rx must be able to give any packet");
 _Static_assert(NETFRONT_QUEUES <= UINT8_MAX, "netfront_buf names a queue in a byte");
 
-/* Two slots as tx_one and rx_post write them. */
+/* Two slots as tx_run and rx_post write them. */
 struct tx_words {
 	uint64_t first;  /* gref, offset, flags */
 	uint32_t second; /* id, size */
@@ -80,28 +79,17 @@ static void tx_reap(struct netfront_queue *q)
 	front_ring_consume(&q->tx, (uint32_t)n);
 }
 
-static bool sending(const struct netfront *nf)
-{
-	return usable(nf) && nf->phase == PHASE_CONNECTED;
-}
-
 static unsigned tx_room(struct netfront_queue *q)
 {
-	if (!sending(q->nf))
+	if (!usable(q->nf) || q->nf->phase != PHASE_CONNECTED)
 		return 0;
 	tx_reap(q);
 	return q->nf->broken ? 0 : q->nr_tx_free;
 }
 
-/* The same, as far as n: while much is under way and n are free, what was answered lately can wait, and is then taken in one go. */
-static unsigned tx_room_for(struct netfront_queue *q, unsigned n)
-{
-	return q->nr_tx_free >= n && q->nr_tx_free < TX_FREE_FEW && sending(q->nf) ? n : tx_room(q);
-}
-
 static unsigned tx_alloc(struct netfront_queue *q, struct netfront_buf *bufs, unsigned n)
 {
-	unsigned room = tx_room_for(q, n);
+	unsigned room = tx_room(q);
 
 	if (n > room)
 		n = room;

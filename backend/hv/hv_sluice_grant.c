@@ -326,6 +326,8 @@ static void copy_with_guest(struct hv_sluice *s, struct hvshare_locks *locks, st
 {
 	domid_t domid = guest_end(ops)->domid;
 
+	if (locks->uses + n > HVSHARE_BATCH_UNDER_LOCK)
+		hvshare_locks_drop(&s->view, locks);
 	if (domid == HVSHARE_NO_DOMAIN || !lock_domains(s, locks, domid, HVSHARE_NO_DOMAIN))
 		return refuse(ops, n);
 	locks->uses += n - 1;

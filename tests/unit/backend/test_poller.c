@@ -155,6 +155,28 @@ static void a_slow_item_is_not_polled_on(void **state)
 	poller_remove(poller, &t.item);
 }
 
+/* Beside an item that is always busy the loop does not sleep, and looks at descriptors rarely: so a slow item is polled on. */
+static void a_slow_item_beside_a_busy_one(void **state)
+{
+	struct test_item slow = fresh, busy = fresh;
+
+	(void)state;
+	slow.item.slow = true;
+	slow.work = 1;
+	busy.work = 100;
+	poller_activate(poller, &slow.item);
+	poller_activate(poller, &busy.item);
+	for (unsigned i = 0; i < 100; i++)
+		poller_round(poller, false);
+	assert_int_equal(slow.polls, 100);
+	assert_int_equal(slow.arms, 0);
+	for (unsigned i = 0; i < 3; i++)
+		poller_round(poller, false);
+	assert_int_equal(slow.arms, 1);
+	poller_remove(poller, &slow.item);
+	poller_remove(poller, &busy.item);
+}
+
 /* Something came while it armed: it stays. */
 static void arm_that_finds_work_keeps_it(void **state)
 {
@@ -312,6 +334,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(items_come_and_go, setup, teardown),
 		cmocka_unit_test_setup_teardown(slow_work_is_not_idle_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_slow_item_is_not_polled_on, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_slow_item_beside_a_busy_one, setup, teardown),
 		cmocka_unit_test_setup_teardown(arm_that_finds_work_keeps_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(bind_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(timers, setup, teardown),

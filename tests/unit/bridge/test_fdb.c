@@ -50,6 +50,29 @@ static void test_learn_and_move(void **state)
 	assert_int_equal(fdb_count(f), 2);
 }
 
+/* It says what has not found room, and each change has another number. */
+static void test_it_tells_what_was_not_learnt(void **state)
+{
+	struct rte_ether_addr a = mac(1000);
+	uint64_t changes = fdb_changes(f);
+
+	(void)state;
+	assert_true(changes > 0);
+	assert_true(fdb_learn(f, &BROADCAST, 3, 10));
+	assert_true(fdb_changes(f) == changes);
+	for (unsigned i = 0; i < 48; i++) { /* a port's share */
+		learn(i, 3, 10);
+		assert_true(fdb_changes(f) != changes);
+		changes = fdb_changes(f);
+	}
+	assert_false(fdb_learn(f, &a, 3, 10));
+	learn(7, 3, 11); /* nothing new */
+	assert_true(fdb_changes(f) == changes);
+	assert_true(fdb_learn(f, &a, 4, 10));
+	fdb_forget_port(f, 7); /* nothing learnt there */
+	assert_true(fdb_changes(f) != changes);
+}
+
 static void test_group_and_zero_addresses_are_not_learnt(void **state)
 {
 	struct rte_ether_addr group = { { 0x01, 0, 0x5e, 1, 2, 3 } }, zero = { { 0 } };
@@ -194,6 +217,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_learn_and_move, create, destroy),
+		cmocka_unit_test_setup_teardown(test_it_tells_what_was_not_learnt, create, destroy),
 		cmocka_unit_test_setup_teardown(test_group_and_zero_addresses_are_not_learnt, create, destroy),
 		cmocka_unit_test_setup_teardown(test_ageing, create, destroy),
 		cmocka_unit_test_setup_teardown(test_clock_wraps, create, destroy),

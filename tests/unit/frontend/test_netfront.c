@@ -254,6 +254,32 @@ static void test_tx_drops_what_it_cannot_send(void **state)
 	netfront_tx_free(nf, bufs + 1, 250);
 }
 
+/* A packet with an extra-info slot takes two slots of the ring and one buffer: the ring is full with half of the buffers free, and empty again when all is answered. */
+static void test_tx_gso_fills_the_ring(void **state)
+{
+	struct netif_tx_request req;
+
+	(void)state;
+	for (unsigned i = 0; i < 4 * 128; i++) {
+		assert_int_equal(netfront_tx_alloc(nf, bufs, 1), 1);
+		bufs[0].len = 1000;
+		bufs[0].flags = NETFRONT_CSUM_BLANK;
+		bufs[0].gso_type = XEN_NETIF_GSO_TYPE_TCPV4;
+		bufs[0].gso_size = 500;
+		assert_int_equal(netfront_tx(nf, bufs, 1), 1);
+		if (i % 128 != 127)
+			continue;
+		for (unsigned k = 0; k < 128; k++) {
+			assert_true(script_tx_take(&back, &req));
+			back_ring_consume(&back.tx, 1);
+			script_tx_answer(&back, req.id, NETIF_RSP_OKAY);
+			script_tx_answer(&back, 0, NETIF_RSP_NULL);
+		}
+		script_push(&back);
+	}
+	assert_int_equal(netfront_stats(nf)->tx_dropped, 0);
+}
+
 static void test_tx_responses_that_lie(void **state)
 {
 	static const struct {
@@ -571,6 +597,7 @@ int main(void)
 		T(test_tx_answers_in_any_order),
 		T(test_tx_fragments_and_gso),
 		T(test_tx_drops_what_it_cannot_send),
+		T(test_tx_gso_fills_the_ring),
 		cmocka_unit_test(test_tx_responses_that_lie),
 		T(test_tx_answered_twice),
 		cmocka_unit_test(test_response_indices_that_lie),

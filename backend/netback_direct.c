@@ -9,7 +9,7 @@
 #include "netback_tx_plain.h"
 #include <smmintrin.h>
 
-#define SHORTEST 32u /* bytes; so that 16 at either end are within the packet twice */
+#define SHORTEST 32u /* bytes, of which two loads of 16 begin at either end */
 #define HEAD 64u     /* bytes that are in registers before any is written */
 
 /* The first bytes of packets from one address to another. */

@@ -36,8 +36,9 @@ class Machine:
         counted = "-icount" in self.options  # the machine's clock counts its instructions: for one CPU, since QEMU runs several in turn then, and the clock for all
         self.qemu = subprocess.Popen(
             ["nice", "setpriv", "--pdeathsig", "KILL",  # it never outlives us, however we end
-             "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-nographic", "-nic", "none", "-no-reboot", "-machine", "q35", "-accel", f"tcg,thread={'single' if counted else 'multi'}", "-cpu", "Nehalem,+rdrand", "-m", "2048", "-smp", "1" if counted else "2", "-kernel", os.path.join(XEN, "xen"),
-             "-append", XEN_LINE, "-initrd", f"{XEN}/vmlinux {LINUX_LINE},{self.dom0}", "-serial", f"file:{self.console}",
+             "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-nographic", "-nic", "none", "-no-reboot", "-machine", "q35",
+             "-accel", f"tcg,thread={'single' if counted else 'multi'}", "-cpu", "Nehalem,+rdrand", "-m", "2048", "-smp", "1" if counted else "2",
+             "-kernel", os.path.join(XEN, "xen"), "-append", XEN_LINE, "-initrd", f"{XEN}/vmlinux {LINUX_LINE},{self.dom0}", "-serial", f"file:{self.console}",
              "-serial", f"unix:{self.socket_path},server=on,wait=off", "-monitor", "none", *self.options],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         try:

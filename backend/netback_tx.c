@@ -2,7 +2,7 @@
 /*
  * Guest to bridge. One burst: slots are copied into the queue's private window, each once; parsed into checked packets; their bytes fetched, from static
  * grants where they lie and else in one batch of grant copies; answered; handed to the bridge. Called by the poller through netback_connect.c.
- * The short way for the packets that need the least is netback_tx_plain.c.
+ * The short ways, for packets that need the least, are netback_direct.c and netback_tx_plain.c: they are tried first.
  */
 #include "netback.h"
 #include <errno.h>

@@ -175,7 +175,7 @@ static void timed_io_ended(struct blkback_vbd *vbd)
 {
 	vbd->timed = NULL;
 	vbd->answer_time += (rte_rdtsc() - vbd->timed_from) / ANSWER_WEIGHT - vbd->answer_time / ANSWER_WEIGHT;
-	vbd->item.slow = vbd->answer_time > (vbd->item.slow ? BLKBACK_FAST_US : BLKBACK_SLOW_US) * (rte_get_tsc_hz() / 1000000);
+	vbd->item.slow = vbd->storage.fd >= 0 /* what has none works in our own thread */ && vbd->answer_time > (vbd->item.slow ? BLKBACK_FAST_US : BLKBACK_SLOW_US) * (rte_get_tsc_hz() / 1000000);
 }
 
 /* ---- to the storage ---- */

@@ -171,11 +171,19 @@ static void time_io(struct blkback_vbd *vbd, const struct blkdev_io *io)
 	vbd->timed_from = rte_rdtsc();
 }
 
+/* Storage without a descriptor works in our own thread: there is nobody to sleep for. */
+static bool is_slow(const struct blkback_vbd *vbd)
+{
+	uint64_t us = vbd->item.slow ? BLKBACK_FAST_US : BLKBACK_SLOW_US;
+
+	return vbd->storage.fd >= 0 && vbd->answer_time > us * (rte_get_tsc_hz() / 1000000);
+}
+
 static void timed_io_ended(struct blkback_vbd *vbd)
 {
 	vbd->timed = NULL;
 	vbd->answer_time += (rte_rdtsc() - vbd->timed_from) / ANSWER_WEIGHT - vbd->answer_time / ANSWER_WEIGHT;
-	vbd->item.slow = vbd->storage.fd >= 0 /* what has none works in our own thread */ && vbd->answer_time > (vbd->item.slow ? BLKBACK_FAST_US : BLKBACK_SLOW_US) * (rte_get_tsc_hz() / 1000000);
+	vbd->item.slow = is_slow(vbd);
 }
 
 /* ---- to the storage ---- */

@@ -7,7 +7,6 @@
 #define SLUICE_PACKET_H
 
 #include <rte_mbuf.h>
-#include <stdbool.h>
 
 /* data_off, refcnt, nb_segs and port of a fresh packet, as they lie in one word. */
 #define PACKET_REARM ((uint64_t)RTE_PKTMBUF_HEADROOM | 1ull << 16 | 1ull << 32 | (uint64_t)RTE_MBUF_PORT_INVALID << 48)

@@ -388,8 +388,8 @@ static unsigned rx_burst(struct netfront_queue *q, struct netfront_buf *bufs, un
 		taken = rx_run(q, bufs + given, left < n - given ? left : n - given);
 		given += taken;
 		left -= taken;
-		if (taken > 0)
-			continue;
+		if (left == 0 || given == n)
+			break;
 		given += rx_packet(q, left, bufs + given, n - given, &taken);
 		if (!taken || q->nf->broken)
 			break;

@@ -5,6 +5,7 @@
  */
 #include "bridge.h"
 #include "fdb.h"
+#include "packet.h"
 #include <errno.h>
 #include <rte_ether.h>
 #include <string.h>
@@ -146,6 +147,11 @@ static void share(struct rte_mbuf **pkts, unsigned n)
 		rte_pktmbuf_refcnt_update(pkts[i], 1);
 }
 
+static void forget(struct rte_mbuf **pkts, unsigned n)
+{
+	packets_give_back(pkts[0]->pool, pkts, n);
+}
+
 /* To every port but the one they came from; all of them share the packets. */
 static void flood(struct bridge *b, unsigned lcore, const struct bridge_port *from, struct rte_mbuf **pkts, unsigned n, uint64_t bytes)
 {
@@ -165,7 +171,7 @@ static void flood(struct bridge *b, unsigned lcore, const struct bridge_port *fr
 	if (last)
 		gather(last, lcore, pkts, n, bytes); /* with the references that we were given */
 	else
-		rte_pktmbuf_free_bulk(pkts, n);
+		forget(pkts, n);
 }
 
 /* 01:80:c2:00:00:0x belong to the link itself (IEEE 802.1D 7.12.6): spanning tree, pause frames, LLDP. A bridge does not pass them on. */
@@ -240,7 +246,7 @@ static void forward(struct bridge *b, unsigned lcore, struct bridge_port *from, 
 	else if (to == TO_ALL)
 		flood(b, lcore, from, pkts, n, bytes);
 	else
-		rte_pktmbuf_free_bulk(pkts, n);
+		forget(pkts, n);
 }
 
 static uint32_t seconds(void)

@@ -98,7 +98,7 @@ class Ours:
         return self.with_kernels(work, KERNELS)
 
     def kernel_tx(self, size):
-        """From a kernel to nobody: a hosted domain answers for the address, then goes, and the bridge floods to the null uplink."""
+        """From a kernel to nobody: a hosted domain answers for the address, then goes, and the bridge finds no port to flood to."""
         def work(sender):
             name, ip, mac = ECHO
             echo = self.host.start_other(self.host.program("sluice-hosted-echo"), name, ip, self.host.run_dir)
@@ -110,7 +110,7 @@ class Ours:
                 end(echo)
             packets, seconds = self.send(sender, ip, size, self.seconds)
             return {"tool": "minimal kernel", "mean": packets / seconds / 1e6}
-        return self.with_kernels(work, KERNELS[:1], NULL_SINK)
+        return self.with_kernels(work, KERNELS[:1])
 
     def kernel_rx(self):
         """From the null uplink to a kernel: its netfront's own counter."""

@@ -54,10 +54,11 @@ def ovs(peers, size):
 
 def one_way(ours, peers):
     sink = Group("guest to back end, 64 B", [
-        one("ours", lambda: ours.net("tx", 64, uplink=NULL_SINK)), one("copy", lambda: ours.net("tx", 64, "--copy", uplink=NULL_SINK)),
-        one("kernel", lambda: ours.kernel_tx(64)), *vhost(peers, VHOST, ("sink", "tx"), 64)], [
+        one("ours", lambda: ours.net("tx", 64, "--drop")), one("copy", lambda: ours.net("tx", 64, "--drop", "--copy")),
+        one("kernel", lambda: ours.kernel_tx(64)), one("uplink", lambda: ours.net("tx", 64, uplink=NULL_SINK)), *vhost(peers, VHOST, ("sink", "tx"), 64)], [
         Row("guest to back end, 64 B, static grants", "ours", VHOST, 2.0), Row("guest to back end, 64 B, copy grants", "copy", VHOST, 1.3),
-        Row("guest to back end, 64 B, static grants", "kernel", VHOST, 2.0, statistic="mean", guest=KERNEL)])
+        Row("guest to back end, 64 B, static grants", "kernel", VHOST, 2.0, statistic="mean", guest=KERNEL),
+        Row("guest to back end and on to DPDK's null driver, 64 B, static grants", "uplink", VHOST, 2.0)])
     source = Group("back end to guest, 64 B", [
         one("ours", lambda: ours.net("rx", 64, uplink=NULL_SOURCE)), one("copy", lambda: ours.net("rx", 64, "--copy", uplink=NULL_SOURCE)),
         one("kernel", lambda: ours.kernel_rx()), *vhost(peers, VHOST, ("source", "rx"), 64)], [

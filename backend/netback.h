@@ -56,9 +56,7 @@ struct netback_rx_burst {
 	unsigned nr, nr_slots;
 	uint8_t headers[NETBACK_BURST][HEADERS_MAX];
 	uint16_t slot_of_op[COPY_BATCH_OPS];
-	/* on the short way: which answer a copy is for, and its number */
-	uint64_t rsp_of_op[NETBACK_BURST];
-	uint32_t number_of_op[NETBACK_BURST];
+	uint8_t number_of_op[NETBACK_BURST]; /* on the short way: which packet a copy is for */
 	net_rx_slot slots[256 + NET_SLOTS_MAX + NET_EXTRAS_MAX];
 };
 

@@ -45,28 +45,26 @@ static inline void copy_all(uint8_t *to, struct rte_mbuf *m)
 }
 
 /* The packet's bytes go to the page of gref when the batch is run. False: they are in several places, or the batch is full. */
-static inline bool send_copy(struct netback_queue *q, struct netback_rx_burst *b, const struct rte_mbuf *m, gref_t gref, uint16_t place, uint64_t rsp, uint32_t number)
+static inline bool send_copy(struct netback_queue *q, struct netback_rx_burst *b, const struct rte_mbuf *m, gref_t gref, uint16_t place, unsigned number)
 {
 	if (m->data_len != m->pkt_len || b->copies.n == NETBACK_BURST)
 		return false;
-	b->rsp_of_op[b->copies.n] = rsp;
-	b->number_of_op[b->copies.n] = number;
+	b->number_of_op[b->copies.n] = (uint8_t)number;
 	copy_batch_out(&b->copies, q->vif->domid, gref, place, rte_pktmbuf_mtod(m, const void *), m->data_len);
 	return true;
 }
 
-/* Run the batch. What could not be copied says so in its slot. */
+/* Run the batch. What could not be copied says so in its slot; the requests are those from q->ahead_head on, the answers from q->rx.rsp_prod on. */
 static void run_copies(struct netback_queue *q, struct netback_rx_burst *b)
 {
 	copy_batch_run(&b->copies, q->vif->nb->hv);
 	for (unsigned i = 0; i < b->copies.n; i++) {
-		struct netif_rx_response rsp;
+		uint32_t number = b->number_of_op[i];
+		struct netif_rx_response rsp = {.id = q->ahead[(q->ahead_head + number) % NETBACK_RX_AHEAD].id, .status = NETIF_RSP_ERROR};
 
 		if (b->copies.op[i].status == GNTST_okay)
 			continue;
-		__builtin_memcpy(&rsp, &b->rsp_of_op[i], sizeof(rsp));
-		rsp.status = NETIF_RSP_ERROR;
-		back_ring_amend(&q->rx, b->number_of_op[i], &rsp, sizeof(rsp));
+		back_ring_amend(&q->rx, q->rx.rsp_prod + number, &rsp, sizeof(rsp));
 		q->stats.rx_bad++;
 	}
 }
@@ -100,7 +98,7 @@ unsigned netback_rx_plain(struct netback_queue *q, struct rte_mbuf **pkts, unsig
 		rsp = rx_response(req.id, place, (uint16_t)flags, (uint16_t)m->pkt_len);
 		if (page)
 			copy_all(page + place, m);
-		else if (!send_copy(q, b, m, req.gref, place, rsp, ring.rsp_prod))
+		else if (!send_copy(q, b, m, req.gref, place, done))
 			break;
 		spread = next;
 		back_ring_put(&ring, &rsp, sizeof(rsp));

@@ -272,38 +272,33 @@ static inline const struct hv_copy_end *guest_end(const struct hv_copy_op *op)
 	return op->src.local ? &op->dst : &op->src;
 }
 
-/* From the first of n on: how many copies are between our memory and pages of the same guest, in the same direction. */
-static unsigned run_of(const struct hv_copy_op *ops, unsigned n)
+/* Is this copy between our memory and a page of that guest, in this direction? */
+static inline bool is_alike(const struct hv_copy_op *op, domid_t domid, bool out)
 {
-	bool out = ops->src.local;
-	domid_t domid = guest_end(ops)->domid;
-	unsigned run = 0;
-
-	while (run < n && !ops[run].src.local != !ops[run].dst.local && !ops[run].src.local == !out && guest_end(&ops[run])->domid == domid)
-		run++;
-	return run;
+	return !op->src.local == !out && !op->dst.local == out && guest_end(op)->domid == domid;
 }
 
 /*
- * Such a run, its lock held: nearly every copy is in one. First all entries are checked and marked, then the bytes are moved, then the marks taken off: a locked instruction
- * waits for all stores before it, so none stands between two copies.
+ * From the first of n on while they are alike, its lock held: nearly every copy is in such a run. First all entries are checked and marked, then the bytes are moved, then the
+ * marks taken off: a locked instruction waits for all stores before it, so none stands between two copies. How many.
  */
-static inline __attribute__((always_inline)) void copy_run(const struct hv_sluice *s, domid_t domid, struct hv_copy_op *ops, unsigned n, bool out)
+static inline __attribute__((always_inline)) unsigned copy_run(const struct hv_sluice *s, domid_t domid, struct hv_copy_op *ops, unsigned n, bool out)
 {
 	const struct hvshare_view view = s->view; /* a copy stays in registers, whatever is stored meanwhile */
 	struct hvshare_use use[COPY_RUN];
 	uint8_t *at[COPY_RUN];
+	unsigned run;
 
-	for (unsigned i = 0; i < n; i++) {
-		const struct hv_copy_end *end = out ? &ops[i].dst : &ops[i].src;
+	for (run = 0; run < n && is_alike(&ops[run], domid, out); run++) {
+		const struct hv_copy_end *end = out ? &ops[run].dst : &ops[run].src;
 
-		ops[i].status = in_page(end, ops[i].len) ? hvshare_grant_begin(&view, domid, end->gref, 0, !out, &use[i]) : GNTST_bad_copy_arg;
-		if (ops[i].status != GNTST_okay)
+		ops[run].status = in_page(end, ops[run].len) ? hvshare_grant_begin(&view, domid, end->gref, 0, !out, &use[run]) : GNTST_bad_copy_arg;
+		if (ops[run].status != GNTST_okay)
 			continue;
-		at[i] = hvshare_page(&view, use[i].mfn) + end->offset;
-		out ? shm_prefetch_write(at[i]) : shm_prefetch(at[i]);
+		at[run] = hvshare_page(&view, use[run].mfn) + end->offset;
+		out ? shm_prefetch_write(at[run]) : shm_prefetch(at[run]);
 	}
-	for (unsigned i = 0; i < n; i++) {
+	for (unsigned i = 0; i < run; i++) {
 		if (ops[i].status != GNTST_okay)
 			continue;
 		if (out)
@@ -311,30 +306,35 @@ static inline __attribute__((always_inline)) void copy_run(const struct hv_sluic
 		else
 			shm_copy_bulk(ops[i].dst.local, at[i], ops[i].len);
 	}
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < run; i++)
 		if (ops[i].status == GNTST_okay)
 			hvshare_grant_end(&use[i]);
+	return run;
 }
 
-static void refuse(struct hv_copy_op *ops, unsigned n)
+static unsigned refuse_run(domid_t domid, struct hv_copy_op *ops, unsigned n, bool out)
 {
-	for (unsigned i = 0; i < n; i++)
-		ops[i].status = in_page(guest_end(&ops[i]), ops[i].len) ? GNTST_bad_domain : GNTST_bad_copy_arg;
+	unsigned run;
+
+	for (run = 0; run < n && is_alike(&ops[run], domid, out); run++)
+		ops[run].status = in_page(guest_end(&ops[run]), ops[run].len) ? GNTST_bad_domain : GNTST_bad_copy_arg;
+	return run;
 }
 
-static void copy_with_guest(struct hv_sluice *s, struct hvshare_locks *locks, struct hv_copy_op *ops, unsigned n)
+/* Copies between our memory and one guest's, from the first of n on. How many. */
+static unsigned copy_with_guest(struct hv_sluice *s, struct hvshare_locks *locks, struct hv_copy_op *ops, unsigned n)
 {
+	bool out = ops->src.local;
 	domid_t domid = guest_end(ops)->domid;
+	unsigned run;
 
 	if (locks->uses + n > HVSHARE_BATCH_UNDER_LOCK)
 		hvshare_locks_drop(&s->view, locks);
 	if (domid == HVSHARE_NO_DOMAIN || !lock_domains(s, locks, domid, HVSHARE_NO_DOMAIN))
-		return refuse(ops, n);
-	locks->uses += n - 1;
-	if (ops->src.local)
-		copy_run(s, domid, ops, n, true);
-	else
-		copy_run(s, domid, ops, n, false);
+		return refuse_run(domid, ops, n, out);
+	run = out ? copy_run(s, domid, ops, n, true) : copy_run(s, domid, ops, n, false);
+	locks->uses += run - 1;
+	return run;
 }
 
 /* The two may be one page (a guest that talks to itself), so they may overlap. */
@@ -374,9 +374,8 @@ int hv_sluice_copy(struct hv *hv, struct hv_copy_op *ops, unsigned n)
 	struct hvshare_locks locks = {.uses = 0};
 
 	for (unsigned i = 0, run; i < n; i += run) {
-		run = run_of(&ops[i], n - i < COPY_RUN ? n - i : COPY_RUN);
-		if (run > 0) {
-			copy_with_guest(s, &locks, &ops[i], run);
+		if (!ops[i].src.local != !ops[i].dst.local) {
+			run = copy_with_guest(s, &locks, &ops[i], n - i < COPY_RUN ? n - i : COPY_RUN);
 		} else {
 			ops[i].status = copy_one(s, &locks, &ops[i]);
 			run = 1;

@@ -48,26 +48,25 @@ static bool usable(const struct netfront *nf)
 static void tx_release(struct netfront_queue *q, unsigned id)
 {
 	q->tx_pool.state[id] = BUF_FREE;
-	q->tx_free[(q->tx_next + q->nr_tx_free++) % NETFRONT_BUFS] = (uint16_t)id;
+	q->tx_free[(q->tx_next + q->nr_tx_free++) % NETFRONT_TX_BUFS] = (uint16_t)id;
 }
 
-/* One response. Those of extra-info slots carry no id. The back end has read the packet: its first line is fetched for the next one. */
+/* One response. Those of extra-info slots carry no id. */
 static inline bool tx_complete(struct netfront_queue *q, struct netif_tx_response rsp)
 {
 	if (rsp.status == NETIF_RSP_NULL)
 		return true;
-	if (rsp.id >= NETFRONT_BUFS || q->tx_pool.state[rsp.id] != BUF_POSTED)
+	if (rsp.id >= NETFRONT_TX_BUFS || q->tx_pool.state[rsp.id] != BUF_POSTED)
 		return false;
 	if (rsp.status != NETIF_RSP_OKAY)
 		q->stats.tx_errors++;
-	shm_prefetch_write(q->tx_start[rsp.id]);
 	tx_release(q, rsp.id);
 	return true;
 }
 
 static void tx_reap(struct netfront_queue *q)
 {
-	struct netif_tx_response rsp[NETFRONT_BUFS];
+	struct netif_tx_response rsp[NETFRONT_SLOTS];
 	int n = front_ring_pending(&q->tx);
 
 	if (n < 0)
@@ -84,7 +83,7 @@ static unsigned tx_room(struct netfront_queue *q)
 	if (!usable(q->nf) || q->nf->phase != PHASE_CONNECTED)
 		return 0;
 	tx_reap(q);
-	return q->nf->broken ? 0 : q->nr_tx_free;
+	return q->nf->broken ? 0 : q->nr_tx_free - (NETFRONT_TX_BUFS - NETFRONT_SLOTS); /* no more are out than there are slots */
 }
 
 static unsigned tx_alloc(struct netfront_queue *q, struct netfront_buf *bufs, unsigned n)
@@ -93,13 +92,14 @@ static unsigned tx_alloc(struct netfront_queue *q, struct netfront_buf *bufs, un
 
 	if (n > room)
 		n = room;
-	if (n == 1 && room == NETFRONT_BUFS)
+	if (n == 1 && room == NETFRONT_SLOTS)
 		q->tx_next--; /* a single packet, and nothing under way: the buffer that went last */
 	for (unsigned i = 0; i < n; i++) {
-		uint16_t id = q->tx_free[(q->tx_next + i) % NETFRONT_BUFS];
+		uint16_t id = q->tx_free[(q->tx_next + i) % NETFRONT_TX_BUFS];
 		uint8_t *data = q->tx_start[id];
 
 		q->tx_pool.state[id] = BUF_HELD;
+		shm_prefetch_write(data);
 		bufs[i] = (struct netfront_buf){
 			.data = data, .room = (uint16_t)(SLUICE_PAGE_SIZE - (uintptr_t)data % SLUICE_PAGE_SIZE), .id = id, .queue = (uint8_t)q->index
 		};
@@ -112,7 +112,7 @@ static unsigned tx_alloc(struct netfront_queue *q, struct netfront_buf *bufs, un
 /* A buffer that the caller may send as it is: held, and its bytes within its page. */
 static bool sendable(const struct netfront_queue *q, const struct netfront_buf *b)
 {
-	return b->queue == q->index && b->id < NETFRONT_BUFS && q->tx_pool.state[b->id] == BUF_HELD && b->len && b->len <= SLUICE_PAGE_SIZE - data_offset(b);
+	return b->queue == q->index && b->id < NETFRONT_TX_BUFS && q->tx_pool.state[b->id] == BUF_HELD && b->len && b->len <= SLUICE_PAGE_SIZE - data_offset(b);
 }
 
 /* NETTXF_* of a packet whose flags are these, but for what net_tx_build adds. */
@@ -404,7 +404,7 @@ static void rx_done(struct netfront_queue *q, const struct netfront_buf *bufs, u
 
 	ring.slot_size = sizeof(net_rx_slot);
 	for (unsigned i = 0; i < n; i++)
-		if (bufs[i].id < NETFRONT_BUFS && q->rx_pool.state[bufs[i].id] == BUF_HELD && front_ring_free(&ring))
+		if (bufs[i].id < NETFRONT_RX_BUFS && q->rx_pool.state[bufs[i].id] == BUF_HELD && front_ring_free(&ring))
 			rx_post(q, &ring, bufs[i].id);
 	q->rx.req_prod = ring.req_prod;
 	if (front_ring_push(&q->rx))
@@ -468,7 +468,7 @@ void netfront_tx_free(struct netfront *nf, const struct netfront_buf *bufs, unsi
 	for (unsigned i = 0; i < n; i++) {
 		struct netfront_queue *q = &nf->queue[bufs[i].queue];
 
-		if (bufs[i].queue < nf->nr_queues && bufs[i].id < NETFRONT_BUFS && q->tx_pool.state[bufs[i].id] == BUF_HELD)
+		if (bufs[i].queue < nf->nr_queues && bufs[i].id < NETFRONT_TX_BUFS && q->tx_pool.state[bufs[i].id] == BUF_HELD)
 			tx_release(q, bufs[i].id);
 	}
 }
@@ -583,11 +583,11 @@ static void queue_start(struct netfront_queue *q)
 	front_ring_init(&q->tx, q->tx_page, 1, sizeof(net_tx_slot));
 	front_ring_init(&q->rx, q->rx_page, 1, sizeof(net_rx_slot));
 	q->nr_tx_free = 0;
-	for (unsigned id = 0; id < NETFRONT_BUFS; id++) {
+	for (unsigned id = 0; id < NETFRONT_TX_BUFS; id++) {
 		q->tx_start[id] = (uint8_t *)q->tx_pool.page[id] + tx_offset(id);
 		tx_release(q, id);
 	}
-	for (unsigned id = 0; id < NETFRONT_BUFS; id++)
+	for (unsigned id = 0; id < NETFRONT_RX_BUFS; id++)
 		rx_post(q, &q->rx, id);
 	front_ring_push(&q->rx); /* no notification: the back end looks when it connects */
 }
@@ -604,7 +604,7 @@ void netfront_rings_start(struct netfront *nf)
 
 static void queue_stop(struct netfront_queue *q)
 {
-	for (unsigned id = 0; id < NETFRONT_BUFS; id++)
+	for (unsigned id = 0; id < NETFRONT_TX_BUFS; id++)
 		q->stats.tx_lost += q->tx_pool.state[id] == BUF_POSTED;
 	memset(q->tx_pool.state, BUF_FREE, sizeof(q->tx_pool.state));
 	memset(q->rx_pool.state, BUF_FREE, sizeof(q->rx_pool.state));

@@ -42,7 +42,7 @@ struct netfront_buf {
 
 /* What the user of a vif can take from the back end. */
 struct netfront_options {
-	unsigned queues; /* at most so many queues each way, as many as the back end has; 0 is taken as 1, most are NETFRONT_QUEUES. 2.1 MiB and 514 grants each */
+	unsigned queues; /* at most so many queues each way, as many as the back end has; 0 is taken as 1, most are NETFRONT_QUEUES. 3.1 MiB and 770 grants each */
 	bool csum_blank; /* packets from other guests whose checksum nobody has filled in */
 	bool gso_tcpv4;  /* TCP packets of up to 64 KiB */
 	bool no_static;  /* do not ask the back end to keep our pages mapped: it copies by grants, as for a front end that does not know how to ask */

@@ -96,10 +96,10 @@ static void queue_disconnect(struct netfront_queue *q)
 	q->tx_port = q->rx_port = 0;
 	end_grant(q, &q->tx_page, &q->tx_ref);
 	end_grant(q, &q->rx_page, &q->rx_ref);
-	for (unsigned i = 0; i < NETFRONT_BUFS; i++) {
+	for (unsigned i = 0; i < NETFRONT_TX_BUFS; i++)
 		end_grant(q, &q->tx_pool.page[i], &q->tx_pool.gref[i]);
+	for (unsigned i = 0; i < NETFRONT_RX_BUFS; i++)
 		end_grant(q, &q->rx_pool.page[i], &q->rx_pool.gref[i]);
-	}
 }
 
 static void disconnect(struct netfront *nf)
@@ -130,11 +130,10 @@ static int queue_grant(struct netfront_queue *q)
 
 	if (!rc)
 		rc = grant_page(q->nf, &q->rx_page, false, &q->rx_ref);
-	for (unsigned i = 0; !rc && i < NETFRONT_BUFS; i++) {
+	for (unsigned i = 0; !rc && i < NETFRONT_TX_BUFS; i++)
 		rc = grant_page(q->nf, &q->tx_pool.page[i], true, &q->tx_pool.gref[i]);
-		if (!rc)
-			rc = grant_page(q->nf, &q->rx_pool.page[i], false, &q->rx_pool.gref[i]);
-	}
+	for (unsigned i = 0; !rc && i < NETFRONT_RX_BUFS; i++)
+		rc = grant_page(q->nf, &q->rx_pool.page[i], false, &q->rx_pool.gref[i]);
 	return rc;
 }
 
@@ -487,10 +486,10 @@ const uint8_t *netfront_mac(const struct netfront *nf)
 static void queue_free(struct netfront_queue *q)
 {
 	end_deferred(q);
-	for (unsigned i = 0; i < NETFRONT_BUFS; i++) {
+	for (unsigned i = 0; i < NETFRONT_TX_BUFS; i++)
 		port_pages_free(q->tx_pool.page[i], 1);
+	for (unsigned i = 0; i < NETFRONT_RX_BUFS; i++)
 		port_pages_free(q->rx_pool.page[i], 1);
-	}
 	port_pages_free(q->tx_page, 1);
 	port_pages_free(q->rx_page, 1);
 }

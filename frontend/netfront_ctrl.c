@@ -9,9 +9,7 @@
 #include <errno.h>
 
 #define NO_EVENT 0x80000000u /* so far away that no answer comes near it */
-#define LIST_MAX (SLUICE_PAGE_SIZE / sizeof(struct xen_netif_gref))
-
-_Static_assert(2 * NETFRONT_BUFS <= LIST_MAX, "all pages of a queue fit one message");
+#define LIST_MAX (SLUICE_PAGE_SIZE / sizeof(struct xen_netif_gref)) /* pages in one message */
 
 static void ask(struct netfront *nf, uint16_t type, uint32_t d1, uint32_t d2)
 {
@@ -33,38 +31,57 @@ static void ask_size(struct netfront *nf, uint32_t queue)
 		ask(nf, XEN_NETIF_CTRL_TYPE_GET_GREF_MAPPING_SIZE, 0, 0);
 }
 
-/* As many of the queue's pages as the back end keeps, those for sending first: they are read only. */
-static void ask_to_add(struct netfront *nf, uint32_t room)
+/* A queue's pages, those for sending first: they are read only. */
+static struct xen_netif_gref page_entry(const struct netfront_queue *q, uint32_t i)
 {
-	const struct netfront_queue *q = &nf->queue[nf->ctrl.queue];
-	uint32_t n = room < 2 * NETFRONT_BUFS ? room : 2 * NETFRONT_BUFS;
+	if (i < NETFRONT_TX_BUFS)
+		return (struct xen_netif_gref){ .ref = q->tx_pool.gref[i], .flags = XEN_NETIF_CTRLF_GREF_readonly };
+	return (struct xen_netif_gref){ .ref = q->rx_pool.gref[i - NETFRONT_TX_BUFS] };
+}
+
+/* It has all pages of this queue that it keeps. */
+static void queue_done(struct netfront *nf)
+{
+	nf->stats.static_pages += nf->ctrl.added;
+	ask_size(nf, nf->ctrl.queue + 1);
+}
+
+/* The next of the queue's pages, as many as one message names. */
+static void ask_to_add(struct netfront *nf)
+{
+	struct netfront_ctrl *c = &nf->ctrl;
+	uint32_t n = c->room - c->added < LIST_MAX ? c->room - c->added : LIST_MAX;
 
 	for (uint32_t i = 0; i < n; i++) {
-		bool tx = i < NETFRONT_BUFS;
-		struct xen_netif_gref entry = { .ref = tx ? q->tx_pool.gref[i] : q->rx_pool.gref[i - NETFRONT_BUFS],
-						.flags = tx ? XEN_NETIF_CTRLF_GREF_readonly : 0 };
+		struct xen_netif_gref entry = page_entry(&nf->queue[c->queue], c->added + i);
 
-		shm_copy_out((uint8_t *)nf->ctrl.list + i * sizeof(entry), &entry, sizeof(entry));
+		shm_copy_out((uint8_t *)c->list + i * sizeof(entry), &entry, sizeof(entry));
 	}
-	nf->ctrl.adding = n;
+	c->adding = n;
 	if (n)
-		ask(nf, XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING, nf->ctrl.list_ref, n);
+		ask(nf, XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING, c->list_ref, n);
 	else
-		ask_size(nf, nf->ctrl.queue + 1);
+		queue_done(nf);
 }
 
 static void answered(struct netfront *nf, const struct xen_netif_ctrl_response *rsp)
 {
-	bool size = nf->ctrl.asked == XEN_NETIF_CTRL_TYPE_GET_GREF_MAPPING_SIZE, yes = rsp->status == XEN_NETIF_CTRL_STATUS_SUCCESS;
+	struct netfront_ctrl *c = &nf->ctrl;
+	bool size = c->asked == XEN_NETIF_CTRL_TYPE_GET_GREF_MAPPING_SIZE, yes = rsp->status == XEN_NETIF_CTRL_STATUS_SUCCESS;
 
-	nf->ctrl.asked = 0;
-	if (size) {
-		if (yes)
-			ask_to_add(nf, rsp->data);
+	c->asked = 0;
+	if (!yes) {
+		if (!size)
+			queue_done(nf);
 		return;
 	}
-	nf->stats.static_pages += yes ? nf->ctrl.adding : 0;
-	ask_size(nf, nf->ctrl.queue + 1);
+	if (size) {
+		c->room = rsp->data < NETFRONT_PAGES ? rsp->data : NETFRONT_PAGES;
+		c->added = 0;
+	} else {
+		c->added += c->adding;
+	}
+	ask_to_add(nf);
 }
 
 void netfront_ctrl_step(struct netfront *nf)

@@ -8,8 +8,15 @@
 #include <rings/net_slots.h>
 #include <sluice/port.h>
 
-#define NETFRONT_BUFS 256u      /* buffers each way of a queue: as many as a one-page ring has slots */
-#define NETFRONT_DEFERRED 1056u /* pages of a queue that a back end would not let go, over the connections */
+#define NETFRONT_SLOTS 256u     /* of a one-page ring */
+#define NETFRONT_RX_BUFS NETFRONT_SLOTS
+/*
+ * Buffers for packets to send: more than are ever under way, so that one rests before its turn comes again. A packet that the back end has just read is still in its core's own cache, and to
+ * write over it there costs a third more than where all cores share (1500 bytes, each of them written and read: 6 million a second with 256 buffers, 8 and more with 512).
+ */
+#define NETFRONT_TX_BUFS 512u
+#define NETFRONT_PAGES (NETFRONT_TX_BUFS + NETFRONT_RX_BUFS) /* of a queue's packets */
+#define NETFRONT_DEFERRED (2 * NETFRONT_PAGES + 32u)         /* pages of a queue that a back end would not let go, over the connections */
 #define NETFRONT_VIOLATIONS 3u /* so often may back ends break the protocol before the vif stays closed */
 
 enum netfront_buf_state {
@@ -18,11 +25,11 @@ enum netfront_buf_state {
 	BUF_POSTED, /* in the ring: the back end has it */
 };
 
-/* The buffers of one direction, a page each. */
+/* The buffers of one direction, a page each; of those for rx, only the first are there. */
 struct netfront_pool {
-	void *page[NETFRONT_BUFS];
-	gref_t gref[NETFRONT_BUFS]; /* SLUICE_INVALID_GREF: not granted */
-	uint8_t state[NETFRONT_BUFS];
+	void *page[NETFRONT_TX_BUFS];
+	gref_t gref[NETFRONT_TX_BUFS]; /* SLUICE_INVALID_GREF: not granted */
+	uint8_t state[NETFRONT_TX_BUFS];
 };
 
 /* The control ring; port is 0 when this back end has none. */
@@ -33,7 +40,8 @@ struct netfront_ctrl {
 	struct front_ring ring;
 	uint16_t id;            /* of the last message; 0: none was sent yet */
 	uint16_t asked;         /* XEN_NETIF_CTRL_TYPE_* of the message that is not answered yet; 0: none */
-	uint32_t queue, adding; /* whose pages it is about, and how many are in it */
+	uint32_t queue;         /* whose pages it is about: */
+	uint32_t room, added, adding; /* how many it keeps of them, has and is being asked to add */
 };
 
 /* A pair of rings and what goes through them. */
@@ -42,11 +50,11 @@ struct netfront_queue {
 	unsigned index;
 	struct front_ring tx, rx;
 	evtchn_t tx_port, rx_port;       /* the same one when the back end does not split them */
-	uint16_t tx_free[NETFRONT_BUFS]; /* the buffers that are free, from tx_next on */
+	uint16_t tx_free[NETFRONT_TX_BUFS]; /* the buffers that are free, from tx_next on */
 	unsigned tx_next, nr_tx_free;    /* tx_next is free-running */
-	uint8_t *tx_start[NETFRONT_BUFS]; /* where a packet begins in each tx buffer */
+	uint8_t *tx_start[NETFRONT_TX_BUFS]; /* where a packet begins in each tx buffer */
 	uint16_t rx_foreseen;            /* offset in its page where the next packet will probably be: only ever prefetched */
-	uint16_t rx_slot[NETFRONT_BUFS]; /* which buffer was posted at each index of the ring */
+	uint16_t rx_slot[NETFRONT_SLOTS]; /* which buffer was posted at each index of the ring */
 	struct netfront_pool tx_pool, rx_pool;
 	struct netfront_queue_stats stats;
 

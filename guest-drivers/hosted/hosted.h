@@ -25,7 +25,7 @@
 
 /*
  * Become a domain. run_dir: where sluiced's sockets are; NULL: $SLUICE_RUN_DIR or /run/sluice. name: the domain's, for `sluice list` and friends.
- * memory_mib: for rings and granted pages, at least 1; pages that are never touched cost nothing. Each queue of a vif takes 2.1 MiB, a vbd frontend/blkfront.h says.
+ * memory_mib: for rings and granted pages, at least 1; pages that are never touched cost nothing. Each queue of a vif takes 3.1 MiB, a vbd frontend/blkfront.h says.
  * 0 or -errno after one line on stderr.
  */
 int hosted_attach(const char *run_dir, const char *name, unsigned memory_mib);

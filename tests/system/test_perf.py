@@ -106,7 +106,7 @@ def many_queues(host):
 
     for flows, queues in ((64, 2), (1, 1)):
         told = packets(host, "loop", "--queues", "2", "--flows", str(flows))
-        check(told["queues"] == 2 and told["lost"] == 0 and told["static_pages"] == 2 * 2 * 512, f"{told}")
+        check(told["queues"] == 2 and told["lost"] == 0 and told["static_pages"] == 2 * 2 * 768, f"{told}")
         check(used(told, "queue_tx") == queues and used(told, "queue_rx") == queues, f"{flows} flows: {told['queue_tx']} {told['queue_rx']}")
     told = packets(host, "pair", "--queues", "2", "--copy", "--size", "1500")
     check(used(told, "queue_rx") == 2, f"{told}")

@@ -285,7 +285,7 @@ static void test_tx_responses_that_lie(void **state)
 	static const struct {
 		uint16_t id;
 		int16_t status;
-	} lies[] = { { 256, 0 }, { 65535, 0 }, { 7, 0 }, { 7, -1 } };
+	} lies[] = { { 512, 0 }, { 511, 0 }, { 65535, 0 }, { 7, 0 }, { 7, -1 } };
 	struct netif_tx_request req;
 
 	for (unsigned i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {

@@ -262,7 +262,7 @@ static void test_busy_pages_wait(void **state)
 	script_back(hv, "state", "5");
 	netfront_step(nf);
 	handshake(); /* connecting again is when the deferred page is freed */
-	assert_int_equal(port_fake_grants(), 2 + 2 * 256);
+	assert_int_equal(port_fake_grants(), 2 + 512 + 256);
 }
 
 static void test_no_grants_left(void **state)
@@ -270,11 +270,11 @@ static void test_no_grants_left(void **state)
 	(void)state;
 	script_device(hv);
 	netfront_step(nf);
-	for (unsigned after = 1; after < 600; after += 61) {
+	for (unsigned after = 1; after < 900; after += 61) {
 		port_fake_faults.fail_grants_after = after;
 		script_back(hv, "state", "2");
 		netfront_step(nf);
-		if (after > 514)
+		if (after > 770)
 			break;
 		assert_int_equal(script_front_number(hv, "state"), XenbusStateClosed);
 		assert_int_equal(port_fake_grants(), 0);

@@ -105,40 +105,51 @@ static void answer(const struct xen_netif_ctrl_request *req, uint32_t status, ui
 	netfront_step(nf);
 }
 
+/* The message that asks to add a queue's pages from `first` on: n of them. */
+static struct xen_netif_ctrl_request take_addition(uint32_t queue, uint32_t first, uint32_t n)
+{
+	struct xen_netif_ctrl_request req = take();
+	struct xen_netif_gref list[NETFRONT_TX_BUFS];
+
+	assert_int_equal(req.type, XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING);
+	assert_int_equal(req.data[0], queue);
+	assert_int_equal(req.data[2], n);
+	assert_int_equal(script_copy_in(&back, req.data[1], 0, list, (uint16_t)(n * sizeof(list[0]))), 0);
+	for (uint32_t i = 0; i < n; i++) {
+		bool tx = first + i < NETFRONT_TX_BUFS;
+
+		assert_int_equal(list[i].ref, tx ? nf->queue[queue].tx_pool.gref[first + i] : nf->queue[queue].rx_pool.gref[first + i - NETFRONT_TX_BUFS]);
+		assert_int_equal(list[i].flags, tx ? XEN_NETIF_CTRLF_GREF_readonly : 0);
+	}
+	return req;
+}
+
+/* In as many messages as it takes. */
 static void test_all_pages_are_added(void **state)
 {
 	struct xen_netif_ctrl_request req;
-	struct xen_netif_gref list[2 * NETFRONT_BUFS];
 
 	(void)state;
 	connect_back();
 	req = take();
 	assert_int_equal(req.type, XEN_NETIF_CTRL_TYPE_GET_GREF_MAPPING_SIZE);
 	answer(&req, XEN_NETIF_CTRL_STATUS_SUCCESS, 1024);
-	req = take();
-	assert_int_equal(req.type, XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING);
-	assert_int_equal(req.data[0], 0);
-	assert_int_equal(req.data[2], 2 * NETFRONT_BUFS);
-	assert_int_equal(script_copy_in(&back, req.data[1], 0, list, sizeof(list)), 0);
-	for (unsigned i = 0; i < 2 * NETFRONT_BUFS; i++) {
-		bool tx = i < NETFRONT_BUFS;
-
-		assert_int_equal(list[i].ref, tx ? nf->queue[0].tx_pool.gref[i] : nf->queue[0].rx_pool.gref[i - NETFRONT_BUFS]);
-		assert_int_equal(list[i].flags, tx ? XEN_NETIF_CTRLF_GREF_readonly : 0);
-	}
+	req = take_addition(0, 0, 512);
 	assert_int_equal(netfront_stats(nf)->static_pages, 0);
 	answer(&req, XEN_NETIF_CTRL_STATUS_SUCCESS, 0);
-	assert_int_equal(netfront_stats(nf)->static_pages, 2 * NETFRONT_BUFS);
+	assert_int_equal(netfront_stats(nf)->static_pages, 0); /* not before all are there */
+	req = take_addition(0, 512, NETFRONT_PAGES - 512);
+	answer(&req, XEN_NETIF_CTRL_STATUS_SUCCESS, 0);
+	assert_int_equal(netfront_stats(nf)->static_pages, NETFRONT_PAGES);
 	netfront_step(nf);
 	assert_int_equal(back_ring_pending(&ring), 0);
 }
 
-/* Each queue's pages in a message of their own, one after the other; a queue that is refused is not the end of it, and a new back end is asked about all. */
+/* Each queue's pages in messages of their own, one after the other; a queue that is refused is not the end of it, and a new back end is asked about all. */
 static void test_pages_of_two_queues(void **state)
 {
 	struct netfront_options options = { .queues = 2 };
 	struct netback_script second;
-	struct xen_netif_gref list[2 * NETFRONT_BUFS];
 
 	(void)state;
 	netfront_destroy(nf);
@@ -157,18 +168,15 @@ static void test_pages_of_two_queues(void **state)
 			assert_int_equal(req.type, XEN_NETIF_CTRL_TYPE_GET_GREF_MAPPING_SIZE);
 			assert_int_equal(req.data[0], q);
 			answer(&req, XEN_NETIF_CTRL_STATUS_SUCCESS, 1024);
-			req = take();
-			assert_int_equal(req.type, XEN_NETIF_CTRL_TYPE_ADD_GREF_MAPPING);
-			assert_int_equal(req.data[0], q);
-			assert_int_equal(script_copy_in(&back, req.data[1], 0, list, sizeof(list)), 0);
-			for (unsigned i = 0; i < NETFRONT_BUFS; i++) {
-				assert_int_equal(list[i].ref, nf->queue[q].tx_pool.gref[i]);
-				assert_int_equal(list[NETFRONT_BUFS + i].ref, nf->queue[q].rx_pool.gref[i]);
-			}
+			req = take_addition(q, 0, 512);
 			answer(&req, life && !q ? XEN_NETIF_CTRL_STATUS_INVALID_PARAMETER : XEN_NETIF_CTRL_STATUS_SUCCESS, 0);
+			if (life && !q)
+				continue;
+			req = take_addition(q, 512, NETFRONT_PAGES - 512);
+			answer(&req, XEN_NETIF_CTRL_STATUS_SUCCESS, 0);
 		}
 		assert_int_equal(back_ring_pending(&ring), 0);
-		assert_int_equal(netfront_stats(nf)->static_pages, (life ? 1 : 2) * 2 * NETFRONT_BUFS);
+		assert_int_equal(netfront_stats(nf)->static_pages, (life ? 1 : 2) * NETFRONT_PAGES);
 		hv->ops->evtchn_notify(back.channel, port);
 		netfront_step(nf);
 	}
@@ -228,8 +236,10 @@ static void test_a_new_back_end(void **state)
 	connect_back();
 	req = take();
 	answer(&req, XEN_NETIF_CTRL_STATUS_SUCCESS, 1024);
-	req = take();
-	answer(&req, XEN_NETIF_CTRL_STATUS_SUCCESS, 0);
+	for (unsigned message = 0; message < 2; message++) {
+		req = take();
+		answer(&req, XEN_NETIF_CTRL_STATUS_SUCCESS, 0);
+	}
 	hv->ops->evtchn_notify(back.channel, port);
 	netfront_step(nf);
 	req = take();

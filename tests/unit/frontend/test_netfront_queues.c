@@ -12,7 +12,7 @@
 #include <tests/support/port_fake.h>
 
 #define QUEUES 8u
-#define PAGES (2 * 256 + 2) /* granted for each queue */
+#define PAGES (512 + 256 + 2) /* granted for each queue */
 
 static struct hv *hv;
 static struct xenbus *xb;

@@ -300,7 +300,7 @@ void bridge_flush(struct bridge *b)
 	unsigned lcore = bridge_lcore();
 	const uint64_t *waiting = b->out[lcore].waiting;
 
-	for (unsigned w = 0; w < BRIDGE_MAX_PORTS / 64; w++)
+	for (unsigned w = 0; w * 64 < b->top; w++)
 		while (waiting[w])
 			deliver(b, lcore, w * 64 + (unsigned)__builtin_ctzll(waiting[w]));
 }

@@ -11,6 +11,9 @@
 #include <string.h>
 
 #define TX_OFFSETS 40u /* 40 * 64: a packet of 1536 bytes still fits behind the largest */
+#define TX_REAP 128u    /* room, below which answers are looked for: each look takes the line of the indices from the back end's core */
+#define RX_HOLD 16u     /* requests that the back end is told of together, as long as it has RX_PLENTY others */
+#define RX_PLENTY 128u
 #define RX_STEP 64u     /* our back end places each small packet one cache line further on in its page than the one before */
 #define RX_DATA_FLAGS (NETRXF_more_data | NETRXF_extra_info)
 
@@ -78,22 +81,28 @@ static void tx_reap(struct netfront_queue *q)
 	front_ring_consume(&q->tx, (uint32_t)n);
 }
 
-static unsigned tx_room(struct netfront_queue *q)
+/* No more buffers are out than there are slots. */
+static unsigned tx_free_now(const struct netfront_queue *q)
+{
+	return q->nr_tx_free - (NETFRONT_TX_BUFS - NETFRONT_SLOTS);
+}
+
+/* Looks for answers when fewer than `enough` are free. */
+static unsigned tx_room(struct netfront_queue *q, unsigned enough)
 {
 	if (!usable(q->nf) || q->nf->phase != PHASE_CONNECTED)
 		return 0;
-	tx_reap(q);
-	return q->nf->broken ? 0 : q->nr_tx_free - (NETFRONT_TX_BUFS - NETFRONT_SLOTS); /* no more are out than there are slots */
+	if (tx_free_now(q) < enough)
+		tx_reap(q);
+	return q->nf->broken ? 0 : tx_free_now(q);
 }
 
 static unsigned tx_alloc(struct netfront_queue *q, struct netfront_buf *bufs, unsigned n)
 {
-	unsigned room = tx_room(q);
+	unsigned room = tx_room(q, n > TX_REAP ? n : TX_REAP);
 
 	if (n > room)
 		n = room;
-	if (n == 1 && room == NETFRONT_SLOTS)
-		q->tx_next--; /* a single packet, and nothing under way: the buffer that went last */
 	for (unsigned i = 0; i < n; i++) {
 		uint16_t id = q->tx_free[(q->tx_next + i) % NETFRONT_TX_BUFS];
 		uint8_t *data = q->tx_start[id];
@@ -398,6 +407,12 @@ static unsigned rx_burst(struct netfront_queue *q, struct netfront_buf *bufs, un
 	return given;
 }
 
+static void rx_push(struct netfront_queue *q)
+{
+	if (front_ring_push(&q->rx))
+		port_evtchn_notify(q->rx_port);
+}
+
 static void rx_done(struct netfront_queue *q, const struct netfront_buf *bufs, unsigned n)
 {
 	struct front_ring ring = q->rx;
@@ -407,8 +422,8 @@ static void rx_done(struct netfront_queue *q, const struct netfront_buf *bufs, u
 		if (bufs[i].id < NETFRONT_RX_BUFS && q->rx_pool.state[bufs[i].id] == BUF_HELD && front_ring_free(&ring))
 			rx_post(q, &ring, bufs[i].id);
 	q->rx.req_prod = ring.req_prod;
-	if (front_ring_push(&q->rx))
-		port_evtchn_notify(q->rx_port);
+	if (ring.req_prod - ring.req_shown >= RX_HOLD || ring.req_shown - ring.rsp_cons < RX_PLENTY)
+		rx_push(q);
 }
 
 /* ---- sleeping ---- */
@@ -416,9 +431,12 @@ static void rx_done(struct netfront_queue *q, const struct netfront_buf *bufs, u
 /* Wake up when half of what is in flight has been answered: not for each packet. */
 static bool tx_arm(struct netfront_queue *q)
 {
-	uint32_t in_flight = q->tx.req_shown - q->tx.rsp_cons, half = (in_flight + 1) / 2;
+	uint32_t in_flight, half;
 	int answered;
 
+	tx_reap(q);
+	in_flight = q->tx.req_shown - q->tx.rsp_cons;
+	half = (in_flight + 1) / 2;
 	if (!in_flight)
 		return true;
 	shm_store(&q->tx.shared->rsp_event, q->tx.rsp_cons + half);
@@ -431,6 +449,7 @@ static bool queue_arm(struct netfront_queue *q, bool tx)
 {
 	port_evtchn_take(q->tx_port);
 	port_evtchn_take(q->rx_port);
+	rx_push(q);
 	if (front_ring_arm(&q->rx))
 		return false;
 	return !tx || tx_arm(q);
@@ -445,12 +464,12 @@ static struct netfront_queue *queue_of(struct netfront *nf, uint32_t flow)
 
 unsigned netfront_tx_room_flow(struct netfront *nf, uint32_t flow)
 {
-	return tx_room(queue_of(nf, flow));
+	return tx_room(queue_of(nf, flow), NETFRONT_SLOTS);
 }
 
 unsigned netfront_tx_room(struct netfront *nf)
 {
-	return tx_room(nf->queue);
+	return tx_room(nf->queue, NETFRONT_SLOTS);
 }
 
 unsigned netfront_tx_alloc_flow(struct netfront *nf, uint32_t flow, struct netfront_buf *bufs, unsigned n)

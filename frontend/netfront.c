@@ -6,6 +6,7 @@
  */
 #include "netfront_private.h"
 #include <errno.h>
+#include <limits.h>
 #include <rings/net_flow.h>
 #include <stddef.h>
 #include <string.h>
@@ -87,19 +88,19 @@ static unsigned tx_free_now(const struct netfront_queue *q)
 	return q->nr_tx_free - (NETFRONT_TX_BUFS - NETFRONT_SLOTS);
 }
 
-/* Looks for answers when fewer than `enough` are free. */
+/* Looks for answers when fewer than `enough` buffers, or slots, are free. */
 static unsigned tx_room(struct netfront_queue *q, unsigned enough)
 {
 	if (!usable(q->nf) || q->nf->phase != PHASE_CONNECTED)
 		return 0;
-	if (tx_free_now(q) < enough)
+	if (tx_free_now(q) < enough || front_ring_free(&q->tx) < enough)
 		tx_reap(q);
 	return q->nf->broken ? 0 : tx_free_now(q);
 }
 
 static unsigned tx_alloc(struct netfront_queue *q, struct netfront_buf *bufs, unsigned n)
 {
-	unsigned room = tx_room(q, n > TX_REAP ? n : TX_REAP);
+	unsigned room = tx_room(q, 2 * n > TX_REAP ? 2 * n : TX_REAP); /* a buffer may need a second slot */
 
 	if (n > room)
 		n = room;
@@ -464,12 +465,12 @@ static struct netfront_queue *queue_of(struct netfront *nf, uint32_t flow)
 
 unsigned netfront_tx_room_flow(struct netfront *nf, uint32_t flow)
 {
-	return tx_room(queue_of(nf, flow), NETFRONT_SLOTS);
+	return tx_room(queue_of(nf, flow), UINT_MAX);
 }
 
 unsigned netfront_tx_room(struct netfront *nf)
 {
-	return tx_room(nf->queue, NETFRONT_SLOTS);
+	return tx_room(nf->queue, UINT_MAX);
 }
 
 unsigned netfront_tx_alloc_flow(struct netfront *nf, uint32_t flow, struct netfront_buf *bufs, unsigned n)

@@ -115,7 +115,7 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static void connect_all(bool copy)
+static void connect_all(void)
 {
 	struct netfront_options options = { .csum_blank = true };
 	bool done = false;
@@ -129,9 +129,7 @@ static void connect_all(bool copy)
 		usleep(1000);
 		done = true;
 		for (unsigned k = 0; k < 2; k++)
-			done &= netfront_step(nf[k]) == NETFRONT_CONNECTED && (copy || netfront_stats(nf[k])->static_pages > 0);
-		if (copy && i < 5)
-			done = false;
+			done &= netfront_step(nf[k]) == NETFRONT_CONNECTED && netfront_stats(nf[k])->static_pages > 0;
 	}
 	if (!done) {
 		fprintf(stderr, "ring_bench: the vifs do not connect; run the tests of netback_ctrl and netfront_ctrl\n");
@@ -194,7 +192,7 @@ int main(int argc, char **argv)
 	port_fake_open(w.hv, DOMID);
 	port_fake_set_world(world_step, NULL);
 	xb = xenbus_create();
-	connect_all(copy);
+	connect_all();
 	if (copy)
 		forget_static();
 	for (unsigned i = 0; i < 64; i++) { /* the bridge learns, caches fill */

@@ -294,7 +294,7 @@ static void test_tx_responses_that_lie(void **state)
 		script_tx_take(&back, &req);
 		script_tx_answer(&back, lies[i].id == req.id ? (uint16_t)(req.id + 1) : lies[i].id, lies[i].status);
 		script_push(&back);
-		assert_int_equal(netfront_tx_alloc(nf, bufs, 1), 0);
+		assert_int_equal(netfront_tx_room(nf), 0);
 		assert_closed();
 		assert_int_equal(netfront_stats(nf)->tx_lost, 1);
 		assert_int_equal(teardown(state), 0);
@@ -311,7 +311,7 @@ static void test_tx_answered_twice(void **state)
 	script_tx_answer(&back, req.id, NETIF_RSP_OKAY);
 	script_tx_answer(&back, req.id, NETIF_RSP_OKAY);
 	script_push(&back);
-	assert_int_equal(netfront_tx_alloc(nf, bufs, 1), 0);
+	assert_int_equal(netfront_tx_room(nf), 0);
 	assert_closed();
 }
 
@@ -323,7 +323,7 @@ static void test_response_indices_that_lie(void **state)
 		for (unsigned i = ring ? 2 : 0; i < sizeof(lies) / sizeof(lies[0]); i++) { /* on rx, 1 and 2 are answers with ids 0 */
 			setup(state);
 			shm_store_release(ring ? &back.rx.shared->rsp_prod : &back.tx.shared->rsp_prod, lies[i]);
-			assert_int_equal(ring ? netfront_rx(nf, bufs, 64) : netfront_tx_alloc(nf, bufs, 1), 0);
+			assert_int_equal(ring ? netfront_rx(nf, bufs, 64) : netfront_tx_room(nf), 0);
 			assert_false(netfront_arm(nf, true));
 			assert_closed();
 			assert_int_equal(teardown(state), 0);
@@ -372,9 +372,32 @@ static void test_rx_buffers_given_back_twice(void **state)
 	netfront_rx_done(nf, bufs, 1);
 	bufs[5].id = 9999;
 	netfront_rx_done(nf, bufs + 5, 1);
+	assert_true(netfront_arm(nf, false)); /* posts what was held back */
 	assert_int_equal(back_ring_pending(&back.rx), 255);
 	netfront_rx_done(nf, bufs + 1, 1);
+	assert_true(netfront_arm(nf, false));
 	assert_int_equal(back_ring_pending(&back.rx), 256);
+}
+
+/* One by one they are posted in bunches, as long as the back end has plenty; and each at once when it has not. */
+static void test_rx_buffers_are_posted_in_bunches(void **state)
+{
+	uint8_t frame[60] = { 0 };
+
+	(void)state;
+	for (unsigned done = 1; done <= 40; done++) {
+		script_deliver(&back, frame, 60);
+		assert_int_equal(netfront_rx(nf, bufs, 64), 1);
+		netfront_rx_done(nf, bufs, 1);
+		assert_int_equal(back_ring_pending(&back.rx), 256 - done % 16);
+	}
+	for (unsigned i = 0; i < 136; i++)
+		script_deliver(&back, frame, 60);
+	assert_int_equal(netfront_rx(nf, bufs, 136), 136);
+	for (unsigned done = 1; done <= 8; done++) {
+		netfront_rx_done(nf, bufs + done - 1, 1);
+		assert_int_equal(back_ring_pending(&back.rx), 256 - 136 + done);
+	}
 }
 
 static void test_rx_checksum_flags(void **state)
@@ -466,6 +489,7 @@ static void test_rx_errors_cost_only_themselves(void **state)
 	assert_int_equal(netfront_rx(nf, bufs, 64), 1);
 	assert_memory_equal(bufs[0].data, "twenty", 6);
 	netfront_rx_done(nf, bufs, 1);
+	assert_true(netfront_arm(nf, false));
 	assert_int_equal(back_ring_pending(&back.rx), 256);
 	assert_int_equal(netfront_stats(nf)->rx_errors, 4);
 	assert_int_equal(netfront_step(nf), NETFRONT_CONNECTED);
@@ -537,7 +561,7 @@ static void test_violations_are_bounded(void **state)
 	while (lives < 10) {
 		lives++;
 		shm_store_release(&back.tx.shared->rsp_prod, 999);
-		netfront_tx_alloc(nf, bufs, 1);
+		netfront_tx_room(nf);
 		assert_int_equal(netfront_step(nf), NETFRONT_CLOSED);
 		script_disconnect(&back);
 		script_back(hv, "state", "6");
@@ -603,6 +627,7 @@ int main(void)
 		cmocka_unit_test(test_response_indices_that_lie),
 		T(test_rx_burst),
 		T(test_rx_buffers_given_back_twice),
+		T(test_rx_buffers_are_posted_in_bunches),
 		T(test_rx_checksum_flags),
 		T(test_rx_fragments_and_gso),
 		T(test_rx_waits_for_room),

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* From guest to guest past mbufs: that packets go this way, every length and not a byte more, in order with those that do not, and what has to stay out of it. */
 #include <tests/support/netback_world.h>
+#include <tests/support/page_watch.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <ucontext.h>
 #include <cmocka.h>
 
 #define RX_BYTES (FAKE_GUEST_BUFFERS * SLUICE_PAGE_SIZE)
@@ -207,37 +205,25 @@ static void it_is_counted(void **state)
 
 /* ---- the sender rewrites an address after each look at it ---- */
 
-static uint8_t *guarded;
+static uint8_t *watched;
 static unsigned looks;
 
-static void on_segv(int sig, siginfo_t *info, void *context)
+static void count_look(unsigned at, bool write)
 {
-	uintptr_t at = (uintptr_t)info->si_addr - (uintptr_t)guarded;
-
-	(void)sig;
-	if (at >= SLUICE_PAGE_SIZE)
-		abort();
+	(void)write;
 	looks += at < 12;
-	mprotect(guarded, SLUICE_PAGE_SIZE, PROT_READ | PROT_WRITE);
-	((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] |= 0x100; /* trap after this instruction */
 }
 
-static void on_trap(int sig, siginfo_t *info, void *context)
+static void rewrite(void)
 {
-	(void)sig;
-	(void)info;
 	if (looks > 2) /* the first two are hints: what the first and the last packet of the burst say */
-		guarded[5] = (uint8_t)(2 + looks);
-	mprotect(guarded, SLUICE_PAGE_SIZE, PROT_NONE);
-	((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~0x100ll;
+		watched[5] = (uint8_t)(2 + looks);
 }
 
 /* The address that was compared is the one that is delivered, also where a short packet's last bytes are loaded over its first (XSA-155). */
 static void an_address_that_changes(void **state)
 {
 	struct netback_queue *q = &world_vif(&w, &a)->queue[0];
-	struct sigaction segv = {.sa_sigaction = on_segv, .sa_flags = SA_SIGINFO}, trap = {.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO};
-	struct sigaction old_segv, old_trap;
 
 	(void)state;
 	for (unsigned len = 32; len <= 65; len++) {
@@ -245,17 +231,13 @@ static void an_address_that_changes(void **state)
 
 		world_frame(frame, len, 1, 2);
 		memcpy(fake_guest_tx_buffer(&a, 0), frame, len);
-		guarded = static_grants_read(&q->grants, slot.req.gref); /* as the back end has it mapped */
+		watched = static_grants_read(&q->grants, slot.req.gref); /* as the back end has it mapped */
 		slot.req.offset = 0;
 		fake_guest_send_slots(&a, &slot, 1);
 		looks = 0;
-		sigaction(SIGSEGV, &segv, &old_segv);
-		sigaction(SIGTRAP, &trap, &old_trap);
-		mprotect(guarded, SLUICE_PAGE_SIZE, PROT_NONE);
+		page_watch_begin(watched, count_look, rewrite);
 		netback_tx_burst(q);
-		mprotect(guarded, SLUICE_PAGE_SIZE, PROT_READ | PROT_WRITE);
-		sigaction(SIGSEGV, &old_segv, NULL);
-		sigaction(SIGTRAP, &old_trap, NULL);
+		page_watch_end();
 		assert_true(looks >= 3);
 		assert_int_equal(fake_guest_receive(&b, got, sizeof(got), &p, true), len);
 		assert_memory_equal(got, frame, 12);

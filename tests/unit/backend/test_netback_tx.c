@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Guest to bridge: what arrives is what was sent, in every shape that a front end may give it, and each slot is read once. */
 #include <tests/support/netback_world.h>
+#include <tests/support/page_watch.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <ucontext.h>
 #include <cmocka.h>
 
 static struct world w;
@@ -260,39 +258,16 @@ static void idle_then_event(void **state)
 
 /* ---- fetch once: the ring page is out of reach, each access is let through one by one and counted ---- */
 
-static uint8_t *guarded;
 static uint8_t reads[SLUICE_PAGE_SIZE];
 
-static void on_segv(int sig, siginfo_t *info, void *context)
+static void count_read(unsigned at, bool write)
 {
-	ucontext_t *uc = context;
-	uintptr_t at = (uintptr_t)info->si_addr - (uintptr_t)guarded;
-
-	(void)sig;
-	if (at >= SLUICE_PAGE_SIZE)
-		abort();
-	if (!(uc->uc_mcontext.gregs[REG_ERR] & 2)) /* not a write */
-		reads[at]++;
-	mprotect(guarded, SLUICE_PAGE_SIZE, PROT_READ | PROT_WRITE);
-	uc->uc_mcontext.gregs[REG_EFL] |= 0x100; /* trap after this instruction */
-}
-
-static void on_trap(int sig, siginfo_t *info, void *context)
-{
-	ucontext_t *uc = context;
-
-	(void)sig;
-	(void)info;
-	mprotect(guarded, SLUICE_PAGE_SIZE, PROT_NONE);
-	uc->uc_mcontext.gregs[REG_EFL] &= ~0x100ll;
+	reads[at] = (uint8_t)(reads[at] + !write);
 }
 
 static void each_slot_is_read_once(void **state)
 {
 	struct netback_queue *q = &world_vif(&w, &a)->queue[0];
-	struct sigaction segv = {.sa_sigaction = on_segv, .sa_flags = SA_SIGINFO};
-	struct sigaction trap = {.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO};
-	struct sigaction old_segv, old_trap;
 	const struct net_packet p = {.csum_blank = true, .gso_size = 1448, .gso_type = XEN_NETIF_GSO_TYPE_TCPV4};
 	uint32_t first = q->tx.req_cons;
 
@@ -303,14 +278,9 @@ static void each_slot_is_read_once(void **state)
 	for (unsigned i = 0; i < 3; i++)
 		fake_guest_send(&a, frame, 60, 0, NULL);
 	memset(reads, 0, sizeof(reads));
-	guarded = q->tx_page;
-	sigaction(SIGSEGV, &segv, &old_segv);
-	sigaction(SIGTRAP, &trap, &old_trap);
-	mprotect(guarded, SLUICE_PAGE_SIZE, PROT_NONE);
+	page_watch_begin(q->tx_page, count_read, NULL);
 	netback_tx_burst(q);
-	mprotect(guarded, SLUICE_PAGE_SIZE, PROT_READ | PROT_WRITE);
-	sigaction(SIGSEGV, &old_segv, NULL);
-	sigaction(SIGTRAP, &old_trap, NULL);
+	page_watch_end();
 	bridge_flush(w.nb.bridge);
 	assert_int_equal(nr_seen, 4);
 	for (unsigned slot = 0; slot < 7; slot++) { /* 3 pages, extra-info, 3 packets: each as one word of 8 and one of 4 bytes */

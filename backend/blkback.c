@@ -206,6 +206,17 @@ static void submit(struct blkback_request *req, enum blkdev_op op)
 	vbd->disk->ops->submit(vbd->disk, &req->io);
 }
 
+/* The number under which the storage knows the memory that the whole io is in: one piece of one kept page. */
+static unsigned buffer_of(const struct blkback_request *req)
+{
+	const struct blkback_grant *kept = req->map[0].kept;
+	const struct iovec *v = req->io.iov;
+
+	if (req->io.niov != 1 || !kept)
+		return 0;
+	return (uint8_t *)v->iov_base + v->iov_len <= (uint8_t *)kept->va + SLUICE_PAGE_SIZE ? kept->buffer : 0;
+}
+
 /* The pages are mapped: where the bytes are. Pages that happen to lie side by side here make one piece. False: a page is not there. */
 static bool lay_out(struct blkback_request *req)
 {
@@ -227,6 +238,7 @@ static bool lay_out(struct blkback_request *req)
 		*v++ = (struct iovec){.iov_base = base, .iov_len = blk_segment_len(s)};
 		req->io.niov++;
 	}
+	req->io.buffer = buffer_of(req);
 	return true;
 }
 
@@ -251,7 +263,7 @@ static void map_later(struct blkback_request *req, struct blkback_map *m, gref_t
 		m->kept = blkback_grants_get(vbd->grants, gref);
 		if (m->kept)
 			return;
-		m->kept = blkback_grants_add(vbd->grants, vbd->bb->hv, gref);
+		m->kept = blkback_grants_add(vbd->grants, vbd->bb->hv, vbd->disk, gref);
 	}
 	b->map_of[b->nr_maps] = m;
 	b->map[b->nr_maps++] = (struct hv_map_op){.domid = vbd->domid, .gref = gref, .readonly = !m->kept && req->r.op != BLKIF_OP_READ};
@@ -278,8 +290,7 @@ static void maps_run(struct blkback_vbd *vbd)
 		if (b->map[i].status != GNTST_okay)
 			continue;
 		if (m->kept) {
-			m->kept->va = b->map[i].va;
-			m->kept->handle = b->map[i].handle;
+			blkback_grants_mapped(vbd->grants, vbd->disk, m->kept, b->map[i].va, b->map[i].handle);
 		} else {
 			m->va = b->map[i].va;
 			m->handle = b->map[i].handle;

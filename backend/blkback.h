@@ -43,6 +43,7 @@ struct blkback_grant {
 	gref_t gref;
 	uint32_t handle, refs; /* refs: segments of requests under way */
 	void *va;              /* NULL: is being mapped, or could not be */
+	unsigned buffer;       /* its number at the storage, which keeps the page pinned; 0: it does not */
 	int16_t chain;         /* next with the same hash, or next free; -1 */
 	TAILQ_ENTRY(blkback_grant) lru; /* while refs is 0: the one that was used longest ago comes first */
 };
@@ -58,13 +59,15 @@ struct blkback_grants {
 void blkback_grants_init(struct blkback_grants *t);
 /* The entry of gref, held; NULL when there is none. */
 struct blkback_grant *blkback_grants_get(struct blkback_grants *t, gref_t gref);
-/* A new entry for gref, held, va NULL: the caller maps it and fills in va and handle. Unmaps the entry that was used longest ago when the table is full;
- * NULL when all are held. */
-struct blkback_grant *blkback_grants_add(struct blkback_grants *t, struct hv *hv, gref_t gref);
+/* A new entry for gref, held, va NULL: the caller maps it and says blkback_grants_mapped. Unmaps the entry that was used longest ago when the table is full;
+ * NULL when all are held. disk: where pages are registered; NULL when it is closed, which has forgotten them. */
+struct blkback_grant *blkback_grants_add(struct blkback_grants *t, struct hv *hv, struct blkdev *disk, gref_t gref);
+/* There it is. Registers it with the storage. */
+void blkback_grants_mapped(const struct blkback_grants *t, struct blkdev *disk, struct blkback_grant *g, void *va, uint32_t handle);
 /* Held no more. One that was never mapped goes. */
 void blkback_grants_put(struct blkback_grants *t, struct blkback_grant *g);
 /* Unmaps all; none may be held. */
-void blkback_grants_drop(struct blkback_grants *t, struct hv *hv);
+void blkback_grants_drop(struct blkback_grants *t, struct hv *hv, struct blkdev *disk);
 
 /* ---- requests and queues ---- */
 

@@ -352,7 +352,7 @@ static void session_end(struct blkback_vbd *vbd)
 		blkback_queue_fini(&vbd->queue[i]);
 	}
 	if (vbd->grants)
-		blkback_grants_drop(vbd->grants, vbd->bb->hv);
+		blkback_grants_drop(vbd->grants, vbd->bb->hv, vbd->disk);
 	free(vbd->grants);
 	vbd->grants = NULL;
 	poller_timer_cancel(vbd->bb->poller, &vbd->linger);

@@ -7,6 +7,8 @@
 
 #define NONE (-1)
 
+_Static_assert(BLKBACK_GRANTS <= BLKDEV_BUFFERS, "a number for each");
+
 static unsigned bucket_of(gref_t gref)
 {
 	return (gref * 2654435761u) >> 22 & (BLKBACK_GRANT_BUCKETS - 1);
@@ -51,27 +53,40 @@ static void forget(struct blkback_grants *t, struct blkback_grant *g)
 	t->nr--;
 }
 
-static void unmap(struct hv *hv, const struct blkback_grant *g)
+/* The storage lets go of the page before the guest has it back. */
+static void unmap(struct hv *hv, struct blkdev *disk, const struct blkback_grant *g)
 {
 	struct hv_unmap_op op = {.va = g->va, .handle = g->handle};
 
+	if (g->buffer && disk)
+		disk->ops->forget_memory(disk, g->buffer);
 	hv->ops->unmap(hv, &op, 1);
 }
 
-static void evict(struct blkback_grants *t, struct hv *hv, struct blkback_grant *g)
+static void evict(struct blkback_grants *t, struct hv *hv, struct blkdev *disk, struct blkback_grant *g)
 {
 	TAILQ_REMOVE(&t->idle, g, lru);
-	unmap(hv, g);
+	unmap(hv, disk, g);
 	forget(t, g);
 }
 
-struct blkback_grant *blkback_grants_add(struct blkback_grants *t, struct hv *hv, gref_t gref)
+void blkback_grants_mapped(const struct blkback_grants *t, struct blkdev *disk, struct blkback_grant *g, void *va, uint32_t handle)
+{
+	unsigned number = (unsigned)(g - t->entry) + 1;
+
+	g->va = va;
+	g->handle = handle;
+	if (disk->ops->register_memory && disk->ops->register_memory(disk, number, va, SLUICE_PAGE_SIZE) == 0)
+		g->buffer = number;
+}
+
+struct blkback_grant *blkback_grants_add(struct blkback_grants *t, struct hv *hv, struct blkdev *disk, gref_t gref)
 {
 	unsigned b = bucket_of(gref);
 	struct blkback_grant *g;
 
 	if (t->free == NONE && !TAILQ_EMPTY(&t->idle))
-		evict(t, hv, TAILQ_FIRST(&t->idle));
+		evict(t, hv, disk, TAILQ_FIRST(&t->idle));
 	if (t->free == NONE)
 		return NULL;
 	g = &t->entry[t->free];
@@ -92,8 +107,8 @@ void blkback_grants_put(struct blkback_grants *t, struct blkback_grant *g)
 		forget(t, g);
 }
 
-void blkback_grants_drop(struct blkback_grants *t, struct hv *hv)
+void blkback_grants_drop(struct blkback_grants *t, struct hv *hv, struct blkdev *disk)
 {
 	while (!TAILQ_EMPTY(&t->idle))
-		evict(t, hv, TAILQ_FIRST(&t->idle));
+		evict(t, hv, disk, TAILQ_FIRST(&t->idle));
 }

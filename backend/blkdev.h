@@ -10,6 +10,7 @@
 #define SLUICE_BLKDEV_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
@@ -24,11 +25,13 @@ enum blkdev_op {
 };
 
 #define BLKDEV_IOV_MAX 256u
+#define BLKDEV_BUFFERS 1056u
 
 struct blkdev_io {
 	enum blkdev_op op;
 	uint64_t offset;        /* bytes; a multiple of sector_size */
 	uint64_t len;           /* bytes; a multiple of sector_size; the sum of iov for READ and WRITE, below 2 GiB there */
+	unsigned buffer;        /* all of it is in iov[0] and in the registered memory of this number; 0: it is not */
 	struct iovec iov[BLKDEV_IOV_MAX];
 	unsigned niov;
 	int result;             /* out: 0 or -errno. A short transfer is -EIO, never success */
@@ -68,10 +71,11 @@ struct blkdev_ops {
 	int (*fd)(struct blkdev *d);
 
 	/*
-	 * Memory that ios will name often: lets the storage pin it once. May be NULL, and is in every provider here: machine memory may not stay pinned,
-	 * since a frame that sluiced takes back (a hole in the memfd) and gives out again would be another page than the pinned one.
+	 * Memory that ios will name often, under a number of 1 to BLKDEV_BUFFERS that is free: lets the storage pin it once. 0, or -errno: no io may say that it lies there.
+	 * forget_memory: before that memory goes, with no io under way that names the number. Closing forgets all. Both NULL: the storage pins nothing.
 	 */
-	int (*register_memory)(struct blkdev *d, void *base, uint64_t len);
+	int (*register_memory)(struct blkdev *d, unsigned number, void *base, size_t len);
+	void (*forget_memory)(struct blkdev *d, unsigned number);
 
 	/* Look at the storage's size again; true when it changed (info is then the new one). May block briefly. May be NULL. */
 	bool (*refresh)(struct blkdev *d);

@@ -10,13 +10,12 @@
  */
 #include "../log.h"
 #include "file.h"
+#include "uring_memory.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <liburing.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define QUEUE 256u
 #define FIRST_BATCH 4u   /* entries that an idle disk is given at once */
 #define ENTER_TRIES 100u /* while Linux says that it has no memory for a request just now */
 
@@ -35,20 +34,24 @@ struct request {
 	enum way way;
 	bool direct;        /* is under way past the page cache */
 	int refused;
-	struct iovec *rest; /* of a transfer that came short: what is still to do; kept for the next time */
-	unsigned nrest;
+	const struct iovec *iov; /* what is still to be transferred: the io's, `rest` or `piece` */
+	unsigned niov;
+	uint8_t *own;       /* the page of ours that it goes through; NULL: none */
+	struct iovec piece; /* of that page */
+	struct iovec *rest; /* of a transfer that came short; kept for the next time */
 };
 
 struct uring {
 	struct blkdev dev;
 	struct io_uring ring;
 	struct storage_file file;
+	struct uring_memory memory;
 	char *path;
 	struct backend_log_limit limit;
 	struct io_list queued, ended; /* ended: without Linux */
 	unsigned nr_free;
-	struct request *free[QUEUE];
-	struct request requests[QUEUE];
+	struct request *free[URING_REQUESTS];
+	struct request requests[URING_REQUESTS];
 };
 
 static struct uring *to_uring(struct blkdev *d)
@@ -72,21 +75,26 @@ static bool direct_can(const struct uring *u, uint64_t offset, const struct iove
 static void prepare_transfer(struct uring *u, struct io_uring_sqe *sqe, struct request *r)
 {
 	const struct blkdev_io *io = r->io;
-	const struct iovec *iov = r->done ? r->rest : io->iov;
-	unsigned niov = r->done ? r->nrest : io->niov;
+	const struct iovec *iov = r->iov;
+	bool read = io->op == BLKDEV_READ, registered = r->own || io->buffer;
+	unsigned number = r->own ? URING_OWN : io->buffer;
 	uint64_t offset = io->offset + r->done;
 	int file;
 
-	r->direct = r->way == WAY_BEST && direct_can(u, offset, iov, niov);
+	r->direct = r->way == WAY_BEST && direct_can(u, offset, iov, r->niov);
 	file = r->direct ? FILE_DIRECT : FILE_BUFFERED;
-	if (niov == 1 && io->op == BLKDEV_READ)
+	if (registered && read)
+		io_uring_prep_read_fixed(sqe, file, iov->iov_base, (unsigned)iov->iov_len, offset, (int)number);
+	else if (registered)
+		io_uring_prep_write_fixed(sqe, file, iov->iov_base, (unsigned)iov->iov_len, offset, (int)number);
+	else if (r->niov == 1 && read)
 		io_uring_prep_read(sqe, file, iov->iov_base, (unsigned)iov->iov_len, offset);
-	else if (niov == 1)
+	else if (r->niov == 1)
 		io_uring_prep_write(sqe, file, iov->iov_base, (unsigned)iov->iov_len, offset);
-	else if (io->op == BLKDEV_READ)
-		io_uring_prep_readv(sqe, file, iov, niov, offset);
+	else if (read)
+		io_uring_prep_readv(sqe, file, iov, r->niov, offset);
 	else
-		io_uring_prep_writev(sqe, file, iov, niov, offset);
+		io_uring_prep_writev(sqe, file, iov, r->niov, offset);
 }
 
 static void prepare(struct uring *u, struct request *r)
@@ -154,6 +162,19 @@ static int enter(struct uring *u)
 	return 0;
 }
 
+/* Where its bytes come from or go to: the guest's memory, or a page of ours. */
+static void set_memory(struct uring *u, struct request *r)
+{
+	const struct blkdev_io *io = r->io;
+
+	r->own = r->refused ? NULL : uring_memory_own(&u->memory, (unsigned)(r - u->requests), io);
+	r->piece = (struct iovec){.iov_base = r->own, .iov_len = io->len};
+	r->iov = r->own ? &r->piece : io->iov;
+	r->niov = r->own ? 1 : io->niov;
+	if (r->own && io->op == BLKDEV_WRITE)
+		uring_memory_gather(r->own, io);
+}
+
 static void begin(struct uring *u)
 {
 	struct request *r = u->free[--u->nr_free];
@@ -163,6 +184,7 @@ static void begin(struct uring *u)
 	r->way = WAY_BEST;
 	r->direct = false;
 	r->refused = storage_refused(&u->dev, r->io);
+	set_memory(u, r);
 	prepare(u, r);
 }
 
@@ -175,7 +197,7 @@ static int start(struct uring *u)
 	int rc = 0;
 
 	while (u->nr_free && u->queued.first) {
-		unsigned under_way = QUEUE - u->nr_free, batch = under_way > FIRST_BATCH ? under_way : FIRST_BATCH;
+		unsigned under_way = URING_REQUESTS - u->nr_free, batch = under_way > FIRST_BATCH ? under_way : FIRST_BATCH;
 
 		while (batch-- && u->nr_free && u->queued.first)
 			begin(u);
@@ -197,11 +219,16 @@ static int uring_kick(struct blkdev *d)
 /* What is still to do of a transfer of which r->done bytes are done. */
 static int make_rest(struct request *r)
 {
+	if (r->own) {
+		r->piece = (struct iovec){.iov_base = r->own + r->done, .iov_len = r->io->len - r->done};
+		return 0;
+	}
 	if (!r->rest)
 		r->rest = calloc(BLKDEV_IOV_MAX, sizeof(*r->rest));
 	if (!r->rest)
 		return -ENOMEM;
-	r->nrest = storage_rest(r->io, r->done, r->rest);
+	r->niov = storage_rest(r->io, r->done, r->rest);
+	r->iov = r->rest;
 	return 0;
 }
 
@@ -263,6 +290,8 @@ static struct blkdev_io *finish(struct uring *u, struct request *r, int res)
 		return NULL;
 	if (rc == 0 && moves_data(r))
 		rc = transferred(u, r, res);
+	if (rc == 0 && r->own && r->io->op == BLKDEV_READ)
+		uring_memory_scatter(r->own, r->io);
 	return rc == 1 ? NULL : release(u, r, rc);
 }
 
@@ -289,6 +318,16 @@ static int uring_fd(struct blkdev *d)
 	return to_uring(d)->ring.ring_fd;
 }
 
+static int uring_register(struct blkdev *d, unsigned number, void *base, size_t len)
+{
+	return uring_memory_register(&to_uring(d)->memory, &to_uring(d)->ring, number, base, len);
+}
+
+static void uring_forget(struct blkdev *d, unsigned number)
+{
+	uring_memory_forget(&to_uring(d)->ring, number);
+}
+
 static bool uring_refresh(struct blkdev *d)
 {
 	return storage_file_refresh(&to_uring(d)->file, &d->info);
@@ -299,7 +338,7 @@ static void wait_for_all(struct uring *u)
 {
 	struct io_uring_cqe *cqe;
 
-	while (u->nr_free < QUEUE) {
+	while (u->nr_free < URING_REQUESTS) {
 		int rc = io_uring_wait_cqe(&u->ring, &cqe);
 
 		if (rc == -EINTR)
@@ -318,9 +357,10 @@ static void uring_close(struct blkdev *d)
 	if (!u)
 		return;
 	wait_for_all(u);
+	uring_memory_close(&u->memory, &u->ring);
 	io_uring_queue_exit(&u->ring);
 	storage_file_close(&u->file);
-	for (unsigned i = 0; i < QUEUE; i++)
+	for (unsigned i = 0; i < URING_REQUESTS; i++)
 		free(u->requests[i].rest);
 	free(u->path);
 	free(u);
@@ -333,6 +373,8 @@ static const struct blkdev_ops uring_ops = {
 	.kick = uring_kick,
 	.poll = uring_poll,
 	.fd = uring_fd,
+	.register_memory = uring_register,
+	.forget_memory = uring_forget,
 	.refresh = uring_refresh,
 };
 
@@ -340,10 +382,10 @@ static const struct blkdev_ops uring_ops = {
 static int open_ring(struct uring *u)
 {
 	int files[] = {[FILE_BUFFERED] = u->file.buffered, [FILE_DIRECT] = u->file.direct};
-	int rc = io_uring_queue_init(QUEUE, &u->ring, IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG);
+	int rc = io_uring_queue_init(URING_REQUESTS, &u->ring, IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG);
 
 	if (rc == -EINVAL)
-		rc = io_uring_queue_init(QUEUE, &u->ring, 0);
+		rc = io_uring_queue_init(URING_REQUESTS, &u->ring, 0);
 	if (rc)
 		return rc;
 	rc = io_uring_register_files(&u->ring, files, 2);
@@ -370,7 +412,8 @@ int storage_uring_open(const char *path, bool readonly, struct blkdev **out, cha
 			      strerror(-rc));
 		goto fail_file;
 	}
-	for (; u->nr_free < QUEUE; u->nr_free++)
+	uring_memory_open(&u->memory, &u->ring);
+	for (; u->nr_free < URING_REQUESTS; u->nr_free++)
 		u->free[u->nr_free] = &u->requests[u->nr_free];
 	*out = &u->dev;
 	return 0;

@@ -2,6 +2,7 @@
 /* A block back end in a test: see blk_world.h. The blkfront is in blk_peer.c. */
 #include "blk_world.h"
 #include "netback_world.h"
+#include <errno.h>
 #include <rte_cycles.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -24,10 +25,23 @@ static struct blk_disk *disk_of(struct blkdev *dev)
 	return (struct blk_disk *)dev;
 }
 
+/* What an io says of registered memory is true, from its submission until its end. */
+static void check_registered(const struct blk_disk *d, const struct blkdev_io *io)
+{
+	const uint8_t *from = io->iov[0].iov_base, *page = d->registered[io->buffer];
+
+	if (!io->buffer || (io->op != BLKDEV_READ && io->op != BLKDEV_WRITE))
+		return;
+	assert_int_equal(io->niov, 1);
+	assert_non_null(page);
+	assert_true(from >= page && from + io->iov[0].iov_len <= page + SLUICE_PAGE_SIZE);
+}
+
 static void disk_run(struct blk_disk *d, struct blkdev_io *io)
 {
 	uint8_t *at = d->bytes + io->offset;
 
+	check_registered(d, io);
 	io->result = d->fail;
 	if (d->fail || io->op == BLKDEV_FLUSH)
 		return;
@@ -60,6 +74,8 @@ static void disk_submit(struct blkdev *dev, struct blkdev_io *io)
 {
 	struct blk_disk *d = disk_of(dev);
 
+	check_registered(d, io);
+	d->by_number += io->buffer && io->niov;
 	d->ops[io->op]++;
 	if (d->nr_log < sizeof(d->log) / sizeof(d->log[0]))
 		d->log[d->nr_log++] = io->op;
@@ -117,6 +133,32 @@ static bool disk_refresh(struct blkdev *dev)
 	return resized;
 }
 
+static int disk_register(struct blkdev *dev, unsigned number, void *base, size_t len)
+{
+	struct blk_disk *d = disk_of(dev);
+
+	assert_true(number > 0 && number <= BLKDEV_BUFFERS);
+	assert_null(d->registered[number]);
+	assert_int_equal(len, SLUICE_PAGE_SIZE);
+	d->nr_refused += d->pins_none;
+	if (d->pins_none)
+		return -EOPNOTSUPP;
+	d->registered[number] = base;
+	d->nr_registered++;
+	return 0;
+}
+
+/* The memory is still there: a guest that had it back already would be written to. */
+static void disk_forget(struct blkdev *dev, unsigned number)
+{
+	struct blk_disk *d = disk_of(dev);
+
+	assert_non_null(d->registered[number]);
+	(void)*(volatile uint8_t *)d->registered[number];
+	d->registered[number] = NULL;
+	d->nr_registered--;
+}
+
 static void disk_close(struct blkdev *dev)
 {
 	struct blk_disk *d = disk_of(dev);
@@ -124,7 +166,8 @@ static void disk_close(struct blkdev *dev)
 	assert_true(d->opened);
 	while (d->nr_held > 0)
 		blk_disk_end(d, 0);
-	d->nr_ended = 0;
+	d->nr_ended = d->nr_registered = 0;
+	memset(d->registered, 0, sizeof(d->registered));
 	d->opened = false;
 }
 
@@ -135,6 +178,8 @@ static const struct blkdev_ops disk_ops = {
 	.kick = disk_kick,
 	.poll = disk_poll,
 	.fd = disk_fd,
+	.register_memory = disk_register,
+	.forget_memory = disk_forget,
 	.refresh = disk_refresh,
 };
 

@@ -21,6 +21,9 @@ struct blk_disk {
 	uint8_t *bytes;
 	bool hold;             /* ios wait for blk_disk_end */
 	int open_error, fail;  /* -errno of the next open; of all ios from now on */
+	bool pins_none;        /* memory is not registered */
+	uint8_t *registered[1 + BLKDEV_BUFFERS]; /* by number; NULL: none */
+	unsigned nr_registered, nr_refused, by_number; /* by_number: ios that named registered memory */
 	bool opened, resized;
 	uint64_t next_size;    /* with resized: what refresh finds */
 	int fd;

@@ -366,6 +366,52 @@ static void mapping_that_fails(void **state)
 	assert_int_equal(hv_fake_mapped(w.hv), 1 + 4);
 }
 
+/* Each page is registered with the storage once, and named where an io has one piece of one page; the session's end makes the storage forget it. */
+static void pages_are_registered(void **state)
+{
+	struct blk_segment parts[2], two[2];
+
+	(void)state;
+	p.persistent = true;
+	blk_peer_add(&p, &disk, "w");
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(blk_peer_ask(&p, page(i % 2 ? BLKIF_OP_READ : BLKIF_OP_WRITE, i, 8 * i, 1)), BLKIF_RSP_OKAY);
+	assert_int_equal(disk.by_number, 3);
+	assert_int_equal(disk.nr_registered, 1);
+	parts[0] = blk_peer_seg(&p, 1, 1, 2); /* side by side: one piece */
+	parts[1] = blk_peer_seg(&p, 1, 3, 6);
+	assert_int_equal(blk_peer_ask(&p, blk_peer_rw(&p, BLKIF_OP_READ, 4, 0, parts, 2)), BLKIF_RSP_OKAY);
+	assert_int_equal(disk.by_number, 4);
+	two[0] = blk_peer_seg(&p, 2, 0, 7);
+	two[1] = blk_peer_seg(&p, 3, 0, 7);
+	assert_int_equal(blk_peer_ask(&p, blk_peer_rw(&p, BLKIF_OP_READ, 5, 0, two, 2)), BLKIF_RSP_OKAY);
+	assert_int_equal(disk.by_number, 4);
+	assert_int_equal(disk.nr_registered, 3);
+	assert_int_equal(blk_peer_ask(&p, blk_peer_rw(&p, BLKIF_OP_FLUSH_DISKCACHE, 6, 0, NULL, 0)), BLKIF_RSP_OKAY);
+	blk_peer_reconnect(&p);
+	assert_int_equal(disk.nr_registered, 0);
+}
+
+static void storage_that_pins_none(void **state)
+{
+	(void)state;
+	p.persistent = disk.pins_none = true;
+	blk_peer_add(&p, &disk, "w");
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(blk_peer_ask(&p, page(BLKIF_OP_READ, i, 8 * i, 1)), BLKIF_RSP_OKAY);
+	assert_int_equal(disk.nr_refused, 1); /* of one page */
+	assert_int_equal(disk.by_number, 0);
+}
+
+/* Pages that go back to the guest after each request are not worth it. */
+static void not_without_persistent_grants(void **state)
+{
+	(void)state;
+	blk_peer_add(&p, &disk, "w");
+	assert_int_equal(blk_peer_ask(&p, page(BLKIF_OP_READ, 1, 0, 1)), BLKIF_RSP_OKAY);
+	assert_int_equal(disk.by_number + disk.nr_registered, 0);
+}
+
 /* ---- sleep ---- */
 
 /* Nothing to do: not polled. A request, or the end of one, wakes it. */
@@ -427,7 +473,8 @@ int main(void)
 		TEST(segments), TEST(segments_x86_32), TEST(segments_persistent), TEST(indirect_of_256), TEST(indirect_x86_32_persistent),
 		TEST(write_from_a_readonly_page), TEST(flush), TEST(discard), TEST(discard_that_is_not_offered), TEST(errors_of_the_storage),
 		TEST(answered_as_they_end), TEST(barrier), TEST(empty_barrier_and_flush_with_data), TEST(one_map_one_kick_one_event),
-		TEST(many_large_requests), TEST(same_page_twice), TEST(mapping_that_fails), TEST(sleeps), TEST(slow_storage_is_not_polled_for),
+		TEST(many_large_requests), TEST(same_page_twice), TEST(mapping_that_fails), TEST(pages_are_registered), TEST(storage_that_pins_none),
+		TEST(not_without_persistent_grants), TEST(sleeps), TEST(slow_storage_is_not_polled_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

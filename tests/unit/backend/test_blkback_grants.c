@@ -16,6 +16,29 @@ static struct hv *hv;
 static struct blkback_grants *t;
 static gref_t gref[PAGES];
 
+/* A storage that registers memory, and looks whether it is still mapped when it is to forget it. */
+static unsigned nr_registered, mapped_then;
+
+static int disk_register(struct blkdev *d, unsigned number, void *base, size_t len)
+{
+	(void)d;
+	assert_true(number > 0 && number <= BLKDEV_BUFFERS && base && len == SLUICE_PAGE_SIZE);
+	nr_registered++;
+	return 0;
+}
+
+static void disk_forget(struct blkdev *d, unsigned number)
+{
+	(void)d;
+	assert_true(number > 0 && number <= BLKDEV_BUFFERS);
+	assert_int_equal(hv_fake_mapped(hv), mapped_then--);
+	nr_registered--;
+}
+
+static const struct blkdev_ops disk_ops = {.register_memory = disk_register, .forget_memory = disk_forget};
+static const struct blkdev_ops plain_ops = {0};
+static struct blkdev disk = {.ops = &disk_ops};
+
 static int setup(void **state)
 {
 	uint8_t *pages;
@@ -34,7 +57,9 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
-	blkback_grants_drop(t, hv);
+	mapped_then = hv_fake_mapped(hv);
+	blkback_grants_drop(t, hv, &disk);
+	assert_int_equal(nr_registered, 0);
 	assert_int_equal(t->nr, 0);
 	assert_int_equal(hv_fake_mapped(hv), 0);
 	free(t);
@@ -45,14 +70,16 @@ static int teardown(void **state)
 static struct blkback_grant *add(unsigned i)
 {
 	struct hv_map_op op = {.domid = GUEST, .gref = gref[i]};
-	struct blkback_grant *g = blkback_grants_add(t, hv, gref[i]);
+	struct blkback_grant *g;
+
+	mapped_then = hv_fake_mapped(hv);
+	g = blkback_grants_add(t, hv, &disk, gref[i]);
 
 	if (!g)
 		return NULL;
 	hv->ops->map(hv, &op, 1);
 	assert_int_equal(op.status, GNTST_okay);
-	g->va = op.va;
-	g->handle = op.handle;
+	blkback_grants_mapped(t, &disk, g, op.va, op.handle);
 	return g;
 }
 
@@ -133,7 +160,7 @@ static void full_of_held_ones(void **state)
 
 static void never_mapped(void **state)
 {
-	struct blkback_grant *g = blkback_grants_add(t, hv, gref[5]);
+	struct blkback_grant *g = blkback_grants_add(t, hv, NULL, gref[5]);
 
 	(void)state;
 	assert_ptr_equal(blkback_grants_get(t, gref[5]), g);
@@ -141,6 +168,37 @@ static void never_mapped(void **state)
 	blkback_grants_put(t, g);
 	assert_int_equal(t->nr, 0);
 	assert_null(blkback_grants_get(t, gref[5]));
+}
+
+/* Each page by a number of its own, for as long as it is mapped: whoever is thrown out is forgotten by the storage first (disk_forget). */
+static void registered_while_mapped(void **state)
+{
+	struct blkback_grant *a = add(0), *b = add(1);
+
+	(void)state;
+	assert_true(a->buffer > 0 && b->buffer > 0 && a->buffer != b->buffer);
+	blkback_grants_put(t, a);
+	blkback_grants_put(t, b);
+	for (unsigned i = 2; i < PAGES; i++)
+		blkback_grants_put(t, add(i));
+	assert_int_equal(nr_registered, BLKBACK_GRANTS);
+}
+
+/* The disk was closed, which forgets all, or cannot pin anything. */
+static void nobody_to_register_with(void **state)
+{
+	struct blkback_grant *g = add(0);
+	struct blkdev plain = {.ops = &plain_ops};
+
+	(void)state;
+	blkback_grants_put(t, g);
+	blkback_grants_drop(t, hv, NULL);
+	assert_int_equal(nr_registered, 1);
+	nr_registered = 0;
+	g = blkback_grants_add(t, hv, &plain, gref[1]);
+	blkback_grants_mapped(t, &plain, g, NULL, 0);
+	assert_int_equal(g->buffer, 0);
+	blkback_grants_put(t, g);
 }
 
 /* References of one bucket. */
@@ -155,7 +213,7 @@ static void collisions(void **state)
 		if ((i * 2654435761u) >> 22 == 3)
 			found[n++] = i;
 	for (unsigned i = 0; i < 64; i++)
-		g[i] = blkback_grants_add(t, hv, found[i]);
+		g[i] = blkback_grants_add(t, hv, NULL, found[i]);
 	for (unsigned i = 0; i < 64; i += 2)
 		blkback_grants_put(t, g[i]); /* never mapped: they go, out of the middle of the chain */
 	for (unsigned i = 0; i < 64; i++) {
@@ -173,6 +231,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(found_again), TEST(oldest_goes_first), TEST(held_ones_stay), TEST(full_of_held_ones), TEST(never_mapped), TEST(collisions),
+		TEST(registered_while_mapped), TEST(nobody_to_register_with),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

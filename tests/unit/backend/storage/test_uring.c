@@ -15,6 +15,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -331,6 +333,161 @@ static void what_is_tried_again(void **state)
 	assert_int_equal(FAKED(odd, -EIO), -EIO);
 }
 
+/* ---- registered memory ---- */
+
+#define LITTLE (256u << 10) /* the ring itself counts, too, for newer kernels */
+
+static int io_run_registered(unsigned number, enum blkdev_op op, uint64_t offset, uint64_t len, void *base)
+{
+	submit(0, op, offset, len, base);
+	ios[0].buffer = number;
+	assert_int_equal(dev->ops->kick(dev), 0);
+	collect(1);
+	return ios[0].result;
+}
+
+/* Whole and in part; an io is bound to the memory that it names, and a number that was forgotten names none. */
+static void registered_memory(void **state)
+{
+	(void)state;
+	if (dev->ops->register_memory(dev, 1, memory, 4096) || dev->ops->register_memory(dev, BLKDEV_BUFFERS, memory + 8192, 4096))
+		skip(); /* Linux before 5.19 */
+	memset(memory, 0x11, 4096);
+	memset(memory + 8192, 0, 4096);
+	assert_int_equal(io_run_registered(1, BLKDEV_WRITE, 4096, 4096, memory), 0);
+	assert_int_equal(io_run_registered(BLKDEV_BUFFERS, BLKDEV_READ, 4096, 4096, memory + 8192), 0);
+	assert_memory_equal(memory, memory + 8192, 4096);
+	memset(memory + 512, 0x22, 1024);
+	assert_int_equal(io_run_registered(1, BLKDEV_WRITE, 512, 1024, memory + 512), 0);
+	assert_int_equal(io_run_registered(BLKDEV_BUFFERS, BLKDEV_READ, 512, 1024, memory + 8192 + 2048), 0);
+	assert_memory_equal(memory + 512, memory + 8192 + 2048, 1024);
+	assert_int_equal(io_run_registered(1, BLKDEV_READ, 0, 4096, memory + 2048), -EFAULT); /* beyond its end */
+	assert_int_equal(io_run_registered(1, BLKDEV_READ, 0, 4096, memory + 8192), -EFAULT); /* another's */
+	dev->ops->forget_memory(dev, 1);
+	assert_int_equal(io_run_registered(1, BLKDEV_READ, 0, 4096, memory), -EFAULT);
+	assert_int_equal(io_run(BLKDEV_READ, 4096, 4096, memory), 0);
+	assert_int_equal(dev->ops->register_memory(dev, 1, memory, 4096), 0);
+	assert_int_equal(io_run_registered(1, BLKDEV_READ, 0, 4096, memory), 0);
+}
+
+/* A page of a device's, as gntdev's for Linux before 6.5: here one that is not mapped at all. From then on small transfers go through pages of ours. */
+static void refuse_memory(void)
+{
+	uint8_t *nothing = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	munmap(nothing, 4096);
+	assert_int_equal(dev->ops->register_memory(dev, 1, nothing, 4096), -EOPNOTSUPP);
+	assert_int_equal(dev->ops->register_memory(dev, 2, memory, 4096), -EOPNOTSUPP); /* asked once */
+}
+
+static void small_and_large(void)
+{
+	for (unsigned len = 512; len <= 16384; len *= 2) {
+		memset(memory + 8, (int)(len / 512), len);
+		assert_int_equal(io_run(BLKDEV_WRITE, 8192, len, memory + 8), 0);
+		memset(memory + 65536, 0, len + 1);
+		assert_int_equal(io_run(BLKDEV_READ, 8192, len, memory + 65536), 0);
+		assert_memory_equal(memory + 8, memory + 65536, len);
+		assert_int_equal(memory[65536 + len], 0);
+	}
+}
+
+static void memory_that_is_refused(void **state)
+{
+	struct blkdev_io *io = &ios[0];
+
+	(void)state;
+	refuse_memory();
+	small_and_large();
+	assert_int_equal(io_run(BLKDEV_READ, SIZE, 4096, memory), -EINVAL);
+	memset(memory, 0x33, 4096);
+	submit(0, BLKDEV_WRITE, 0, 4096, memory);
+	io->niov = 8;
+	for (unsigned i = 0; i < 8; i++)
+		io->iov[i] = (struct iovec){.iov_base = memory + i * 1024, .iov_len = 512};
+	memset(memory + 7 * 1024, 0x44, 512);
+	assert_int_equal(dev->ops->kick(dev), 0);
+	collect(1);
+	assert_int_equal(io->result, 0);
+	assert_int_equal(io_run(BLKDEV_READ, 0, 4096, memory + 65536), 0);
+	for (unsigned i = 0; i < 8; i++)
+		assert_memory_equal(memory + 65536 + i * 512, memory + i * 1024, 512);
+}
+
+/* The file is shorter than it was: what comes short ends as it does without pages of ours. */
+static void refused_memory_and_a_short_file(void **state)
+{
+	(void)state;
+	refuse_memory();
+	assert_int_equal(truncate(path, 8192 + 512), 0);
+	assert_int_equal(io_run(BLKDEV_READ, 8192, 4096, memory), -EIO);
+	assert_int_equal(io_run(BLKDEV_READ, 8192, 512, memory), 0);
+	assert_int_equal(io_run(BLKDEV_WRITE, 8192, 4096, memory), 0);
+	assert_int_equal(io_run(BLKDEV_READ, 8192, 4096, memory), 0);
+}
+
+/* More at once than there are requests, each with a page of its own. */
+static void refused_memory_of_many(void **state)
+{
+	(void)state;
+	refuse_memory();
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < 300; i++) {
+			memset(memory + i * 4096, round ? 0 : (int)(i % 251), 4096);
+			submit(i, round ? BLKDEV_READ : BLKDEV_WRITE, (uint64_t)i * 4096, 4096, memory + i * 4096);
+		}
+		assert_int_equal(dev->ops->kick(dev), 0);
+		collect(300);
+	}
+	for (unsigned i = 0; i < 300 * 4096; i++)
+		assert_int_equal(memory[i], i / 4096 % 251);
+}
+
+/* Where few pages may be locked, and never as many as a page for each request: some are registered, and transfers go on without the others. */
+static int little_may_be_locked(void)
+{
+	const struct rlimit little = {LITTLE, LITTLE};
+	char err[STORAGE_ERR];
+	unsigned number = 1;
+
+	dev->ops->close(dev);
+	if (chmod(folder, 0755) || chmod(path, 0666) || setrlimit(RLIMIT_MEMLOCK, &little) || setresuid(65534, 65534, 65534))
+		return 77;
+	if (storage_uring_open(path, false, &dev, err))
+		return 1;
+	while (dev->ops->register_memory(dev, number, memory + number * 4096, 4096) == 0)
+		if (++number > LITTLE / 4096)
+			return 2;
+	small_and_large();
+	if (number > 1 && io_run_registered(1, BLKDEV_READ, 0, 4096, memory + 4096))
+		return 3;
+	dev->ops->close(dev);
+	return 0;
+}
+
+/* Returns in the parent, when the child has ended well. */
+static void in_a_child(int (*test)(void))
+{
+	int status;
+	pid_t pid;
+
+	if (geteuid() != 0)
+		skip();
+	pid = fork();
+	if (pid == 0)
+		_exit(test());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WEXITSTATUS(status) == 77)
+		skip();
+	assert_int_equal(status, 0);
+}
+
+static void memory_that_may_not_be_locked(void **state)
+{
+	(void)state;
+	in_a_child(little_may_be_locked);
+}
+
 /* As blkback would do it on a host whose disk is full: a child, in a mount name space with a file system of 1 MiB. */
 static int full_disk(void)
 {
@@ -361,19 +518,8 @@ static int full_disk(void)
 
 static void a_full_disk(void **state)
 {
-	int status;
-	pid_t pid;
-
 	(void)state;
-	if (geteuid() != 0)
-		skip();
-	pid = fork();
-	if (pid == 0)
-		_exit(full_disk());
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	if (WEXITSTATUS(status) == 77)
-		skip();
-	assert_int_equal(status, 0);
+	in_a_child(full_disk);
 }
 
 int main(void)
@@ -385,6 +531,8 @@ int main(void)
 		CASE(memory_that_is_not_there), CASE(a_broken_ring_ends_every_io), CASE(a_full_disk),
 		CASE(a_direct_error_goes_through_the_cache), CASE(nothing_written_goes_through_the_cache),
 		CASE(what_is_tried_again),
+		CASE(registered_memory), CASE(memory_that_is_refused), CASE(refused_memory_and_a_short_file), CASE(refused_memory_of_many),
+		CASE(memory_that_may_not_be_locked),
 	};
 
 	return cmocka_run_group_tests_name("storage: uring", tests, NULL, NULL);

@@ -190,7 +190,8 @@ static void begin(struct uring *u)
 
 /*
  * Linux gets as many entries at a time as it has under way already: an idle disk begins with the first few while the rest are prepared (a request costs 2 to 3 us
- * of the file system's and block layer's time, and a plugged batch starts only after its last), a busy one costs one entry to Linux a burst.
+ * of the file system's and block layer's time, and a plugged batch starts only after its last), a busy one costs one entry to Linux a burst. So does storage that
+ * has answered when it is entered for the first few, such as a RAM disk: there is nothing to begin early.
  */
 static int start(struct uring *u)
 {
@@ -199,6 +200,8 @@ static int start(struct uring *u)
 	while (u->nr_free && u->queued.first) {
 		unsigned under_way = URING_REQUESTS - u->nr_free, batch = under_way > FIRST_BATCH ? under_way : FIRST_BATCH;
 
+		if (io_uring_cq_ready(&u->ring))
+			batch = URING_REQUESTS;
 		while (batch-- && u->nr_free && u->queued.first)
 			begin(u);
 		rc = enter(u);

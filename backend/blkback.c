@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ANSWER_WEIGHT 8u /* of the moving mean */
+#define PACE_WEIGHT 8u /* of the moving mean */
 #define ENDED 64u /* ios collected at a time */
 
 static void broken(struct blkback_vbd *vbd)
@@ -164,26 +164,46 @@ static void answer_ended(struct blkback_request *req)
 		answer(req, rc == -EOPNOTSUPP ? BLKIF_RSP_EOPNOTSUPP : BLKIF_RSP_ERROR);
 }
 
-/* Of the ios under way one at a time is timed: is this storage slow? */
+/* ---- who is waited for, and how ---- */
+
+static void pace_begin(struct blkback_pace *p)
+{
+	p->from = rte_rdtsc();
+}
+
+static void pace_end(struct blkback_pace *p)
+{
+	uint64_t us = rte_get_tsc_hz() / 1000000, took = rte_rdtsc() - p->from;
+
+	p->from = 0;
+	p->mean += RTE_MIN(took, BLKBACK_PACE_MOST_US * us) / PACE_WEIGHT - p->mean / PACE_WEIGHT;
+	p->slow = p->mean > (p->slow ? BLKBACK_FAST_US : BLKBACK_SLOW_US) * us;
+}
+
+/* Of the ios under way one at a time is timed. */
 static void time_io(struct blkback_vbd *vbd, const struct blkdev_io *io)
 {
 	vbd->timed = io;
-	vbd->timed_from = rte_rdtsc();
-}
-
-/* Storage without a descriptor works in our own thread: there is nobody to sleep for. */
-static bool is_slow(const struct blkback_vbd *vbd)
-{
-	uint64_t us = vbd->item.slow ? BLKBACK_FAST_US : BLKBACK_SLOW_US;
-
-	return vbd->storage.fd >= 0 && vbd->answer_time > us * (rte_get_tsc_hz() / 1000000);
+	pace_begin(&vbd->storage_pace);
 }
 
 static void timed_io_ended(struct blkback_vbd *vbd)
 {
 	vbd->timed = NULL;
-	vbd->answer_time += (rte_rdtsc() - vbd->timed_from) / ANSWER_WEIGHT - vbd->answer_time / ANSWER_WEIGHT;
-	vbd->item.slow = is_slow(vbd);
+	pace_end(&vbd->storage_pace);
+}
+
+/*
+ * Storage without a descriptor works in our own thread: there is nobody to sleep for. Slow storage is slept for while it has something to do. With nothing at it, it is the
+ * guest's move, who may be as quick as any.
+ */
+static void choose_wait(struct blkback_vbd *vbd, unsigned done)
+{
+	unsigned inflight = blkback_inflight(vbd);
+
+	if (done && inflight == 0)
+		pace_begin(&vbd->guest_pace);
+	vbd->item.slow = vbd->storage.fd >= 0 && vbd->storage_pace.slow && (inflight > 0 || vbd->guest_pace.slow);
 }
 
 /* ---- to the storage ---- */
@@ -449,6 +469,8 @@ static unsigned take_burst(struct blkback_queue *q)
 		broken(vbd);
 	else if (may && q->left > (unsigned)pending)
 		q->left = (unsigned)pending; /* the guest has taken its index back: what it does not post any more is not waited for */
+	if (pending > 0 && vbd->guest_pace.from)
+		pace_end(&vbd->guest_pace);
 	for (; pending > 0 && n < BLKBACK_BURST && may_take(q); pending--, n++) {
 		struct blkback_request *req = request_get(q);
 
@@ -524,6 +546,7 @@ unsigned blkback_poll(struct blkback_vbd *vbd)
 	n += collect(vbd);
 	unmaps_run(vbd->bb);
 	push(vbd);
+	choose_wait(vbd, n);
 	vbd->stats.bursts += n > 0;
 	if (vbd->stopped && blkback_drained(vbd))
 		blkback_session_over(vbd);

@@ -29,8 +29,9 @@
 #define BLKBACK_UNMAP_OPS 512u
 #define BLKBACK_GRANTS 1056u   /* persistent grants of a vbd that are kept mapped: Linux' default */
 #define BLKBACK_SEGMENTS 2048u /* of requests under way; beyond it a vbd's requests stay on its rings, so that no guest takes all that can be mapped */
-#define BLKBACK_SLOW_US 40u /* storage that takes longer to answer is not polled for: a sleep and a wake-up cost some 10 */
+#define BLKBACK_SLOW_US 40u /* whoever takes longer to answer is not polled for: a sleep and a wake-up cost some 10 */
 #define BLKBACK_FAST_US 20u /* until it takes less than this again */
+#define BLKBACK_PACE_MOST_US 1000u /* what one long time counts for, as of a guest that had nothing to ask */
 #define BLKBACK_LINGER_US 50000u /* after a disk was taken away: until its guest has posted nothing for so long */
 #define BLKBACK_LINGERS 100u     /* but not longer than these */
 #define BLKBACK_REFRESH_US 2000000u /* how often a disk's size is looked at */
@@ -110,6 +111,13 @@ struct blkback_stats {
 	uint64_t maps, bursts;
 };
 
+/* How long an answer takes. TSC ticks. */
+struct blkback_pace {
+	uint64_t from; /* of the one that is waited for; 0: none */
+	uint64_t mean; /* a moving one */
+	bool slow;
+};
+
 struct blkback_vbd {
 	struct poll_item item; /* all queues */
 	struct poll_fd storage;
@@ -137,8 +145,8 @@ struct blkback_vbd {
 	unsigned segments; /* of requests under way */
 	bool queued;   /* something was submitted since the last kick */
 	const struct blkdev_io *timed; /* one of those that are under way; NULL: none is timed */
-	uint64_t timed_from;  /* TSC */
-	uint64_t answer_time; /* TSC ticks from an io's submission to its end, a moving mean */
+	struct blkback_pace storage_pace; /* from the submission of the timed io to its end */
+	struct blkback_pace guest_pace;   /* from the answer to the last of its requests to its next ones */
 	enum blk_layout layout;
 	bool persistent;
 	unsigned nr_queues;

@@ -48,7 +48,7 @@ static void disk_close(struct blkback_vbd *vbd)
 		vbd->disk->ops->close(vbd->disk);
 	vbd->disk = NULL;
 	vbd->timed = NULL;
-	vbd->answer_time = 0;
+	vbd->storage_pace = vbd->guest_pace = (struct blkback_pace){0};
 	vbd->item.slow = false;
 	free(vbd->params);
 	vbd->params = NULL;

@@ -2,6 +2,7 @@
 /* The data path of a vbd: every operation, segments, order of answers, barriers, batches, persistent grants, errors of the storage, sleep. */
 #include <tests/support/blk_world.h>
 #include <errno.h>
+#include <rte_cycles.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -436,33 +437,63 @@ static void sleeps(void **state)
 }
 
 /* A disk that takes its time is not polled for; one that answers at once is. Which it is, some answers tell. */
+static struct blkback_vbd *slow_storage(void)
+{
+	struct blkback_vbd *vbd = blk_peer_vbd(&p);
+
+	disk.hold = true;
+	for (unsigned i = 0; i < 4; i++) {
+		blk_peer_send(&p, 0, page(BLKIF_OP_READ, i, 0, 0));
+		blk_world_settle(&w);
+		assert_int_equal(vbd->item.slow, vbd->storage_pace.slow);
+		blk_world_run_ms(&w, 2);
+		blk_disk_end(&disk, 0);
+		blk_world_settle(&w);
+		take(0, i, BLKIF_RSP_OKAY);
+	}
+	assert_true(vbd->storage_pace.slow);
+	disk.hold = false;
+	return vbd;
+}
+
 static void slow_storage_is_not_polled_for(void **state)
 {
 	struct blkback_vbd *vbd;
 
 	(void)state;
 	blk_peer_add(&p, &disk, "w");
-	vbd = blk_peer_vbd(&p);
-	disk.hold = true;
-	for (unsigned i = 0; i < 4; i++) {
-		blk_peer_send(&p, 0, page(BLKIF_OP_READ, i, 0, 0));
-		blk_world_settle(&w);
-		blk_world_run_ms(&w, 2);
-		blk_disk_end(&disk, 0);
-		blk_world_settle(&w);
-		take(0, i, BLKIF_RSP_OKAY);
-	}
-	assert_true(vbd->item.slow);
-	disk.hold = false;
+	vbd = slow_storage();
 	for (unsigned i = 0; i < 100; i++)
 		assert_int_equal(blk_peer_ask(&p, page(BLKIF_OP_READ, i, 0, 0)), BLKIF_RSP_OKAY);
+	assert_false(vbd->storage_pace.slow);
 	assert_false(vbd->item.slow);
 	assert_null(vbd->timed);
-	vbd->answer_time = UINT32_MAX; /* a long burst of a storage that works in our thread: there is nobody to sleep for */
+	vbd->storage_pace.mean = UINT32_MAX; /* a long burst of a storage that works in our thread: there is nobody to sleep for */
 	vbd->storage.fd = -1;
 	assert_int_equal(blk_peer_ask(&p, page(BLKIF_OP_READ, 1, 0, 0)), BLKIF_RSP_OKAY);
 	assert_false(vbd->item.slow);
 	vbd->storage.fd = disk.fd;
+}
+
+/* With nothing at slow storage, the guest is polled for if it has been quick. */
+static void a_guest_is_polled_for_if_it_is_quick(void **state)
+{
+	struct blkback_vbd *vbd;
+
+	(void)state;
+	blk_peer_add(&p, &disk, "w");
+	vbd = slow_storage();
+	vbd->storage_pace = (struct blkback_pace){.mean = UINT32_MAX, .slow = true};
+	vbd->guest_pace = (struct blkback_pace){.from = rte_rdtsc()};
+	assert_int_equal(blk_peer_ask(&p, page(BLKIF_OP_READ, 1, 0, 0)), BLKIF_RSP_OKAY);
+	assert_true(vbd->storage_pace.slow);
+	assert_false(vbd->guest_pace.slow);
+	assert_false(vbd->item.slow);
+	blk_world_run_ms(&w, 2); /* it asks for nothing */
+	vbd->storage_pace = (struct blkback_pace){.mean = UINT32_MAX, .slow = true};
+	assert_int_equal(blk_peer_ask(&p, page(BLKIF_OP_READ, 1, 0, 0)), BLKIF_RSP_OKAY);
+	assert_true(vbd->guest_pace.slow);
+	assert_true(vbd->item.slow);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -474,7 +505,7 @@ int main(void)
 		TEST(write_from_a_readonly_page), TEST(flush), TEST(discard), TEST(discard_that_is_not_offered), TEST(errors_of_the_storage),
 		TEST(answered_as_they_end), TEST(barrier), TEST(empty_barrier_and_flush_with_data), TEST(one_map_one_kick_one_event),
 		TEST(many_large_requests), TEST(same_page_twice), TEST(mapping_that_fails), TEST(pages_are_registered), TEST(storage_that_pins_none),
-		TEST(not_without_persistent_grants), TEST(sleeps), TEST(slow_storage_is_not_polled_for),
+		TEST(not_without_persistent_grants), TEST(sleeps), TEST(slow_storage_is_not_polled_for), TEST(a_guest_is_polled_for_if_it_is_quick),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -198,6 +198,28 @@ static void a_block_device(void **state)
 	loop_device_remove(device);
 }
 
+/* Reads leave the file's access time alone, where the file is ours; another's is opened all the same. */
+static void no_access_times(void **state)
+{
+	char path[STORAGE_PATH], err[STORAGE_ERR];
+	struct blkdev_info info;
+	struct storage_file f;
+
+	(void)state;
+	assert_int_equal(scratch_file(folder, "disk.img", 4096, path), 0);
+	assert_int_equal(storage_file_open(path, true, &f, &info, err), 0);
+	assert_true(fcntl(f.buffered, F_GETFL) & O_NOATIME);
+	storage_file_close(&f);
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(chmod(folder, 0755) | chmod(path, 0644), 0);
+	assert_int_equal(seteuid(65534), 0);
+	assert_int_equal(storage_file_open(path, true, &f, &info, err), 0);
+	assert_int_equal(seteuid(0), 0);
+	assert_false(fcntl(f.buffered, F_GETFL) & O_NOATIME);
+	storage_file_close(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -208,6 +230,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_readonly_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_block_device, setup, teardown),
+		cmocka_unit_test_setup_teardown(no_access_times, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("storage: file", tests, NULL, NULL);

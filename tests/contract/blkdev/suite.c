@@ -207,6 +207,41 @@ static void deep_queue(void **state)
 	}
 }
 
+/* Where Linux refuses, the number is 0 and all else the same. */
+static unsigned registered(unsigned number, uint8_t *base)
+{
+	return dev->ops->register_memory && dev->ops->register_memory(dev, number, base, BLOCK) == 0 ? number : 0;
+}
+
+/* Ios that say in which registered memory they lie; it is forgotten and registered under other numbers in between. */
+static void registered_memory(void **state)
+{
+	(void)state;
+	assert_int_equal(!dev->ops->register_memory, !dev->ops->forget_memory);
+	for (unsigned first = 1; first <= 33; first += 32) {
+		unsigned out[16], in[16];
+
+		for (unsigned i = 0; i < 16; i++) {
+			out[i] = registered(first + i, memory + i * BLOCK);
+			in[i] = registered(first + 16 + i, memory2 + i * BLOCK);
+			fill(memory + i * BLOCK, i, BLOCK, 40 + first);
+			io_make(i, BLKDEV_WRITE, (uint64_t)i * BLOCK, BLOCK, memory + i * BLOCK)->buffer = out[i];
+		}
+		run(16);
+		for (unsigned i = 0; i < 16; i++)
+			io_make(i, BLKDEV_READ, (uint64_t)i * BLOCK, BLOCK, memory2 + i * BLOCK)->buffer = in[i];
+		run(16);
+		for (unsigned i = 0; i < 16; i++) {
+			assert_int_equal(ios[i].result, 0);
+			assert_filled(memory2 + i * BLOCK, i, BLOCK, 40 + first);
+			if (out[i])
+				dev->ops->forget_memory(dev, out[i]);
+			if (in[i])
+				dev->ops->forget_memory(dev, in[i]);
+		}
+	}
+}
+
 /* Batches that are kicked while others are under way, collected a few at a time. */
 static void overlapping_batches(void **state)
 {
@@ -468,7 +503,7 @@ int blkdev_suite_run(const struct blkdev_subject *s)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		CASE(info_is_sane), CASE(what_is_written_is_read), CASE(first_and_last_sector), CASE(deep_queue), CASE(overlapping_batches),
+		CASE(info_is_sane), CASE(what_is_written_is_read), CASE(first_and_last_sector), CASE(deep_queue), CASE(registered_memory), CASE(overlapping_batches),
 		CASE(odd_shapes_of_iov), CASE(flush), CASE(discard), CASE(secure_discard), CASE(wrong_ios_are_refused), CASE(readonly_refuses_writes),
 		CASE(fd_is_readable_when_ios_ended), CASE(close_with_ios_under_way), CASE(close_of_nothing), CASE(opened_by_another_thread),
 		CASE(idle),

@@ -175,7 +175,6 @@ static void pace_end(struct blkback_pace *p)
 {
 	uint64_t us = rte_get_tsc_hz() / 1000000, took = rte_rdtsc() - p->from;
 
-	p->from = 0;
 	p->mean += RTE_MIN(took, BLKBACK_PACE_MOST_US * us) / PACE_WEIGHT - p->mean / PACE_WEIGHT;
 	p->slow = p->mean > (p->slow ? BLKBACK_FAST_US : BLKBACK_SLOW_US) * us;
 }
@@ -193,17 +192,32 @@ static void timed_io_ended(struct blkback_vbd *vbd)
 	pace_end(&vbd->storage_pace);
 }
 
+/* Nothing is at the storage: it is the guest's move. One that was slow is polled for once in a while all the same, since only then is it seen how quick it can be. */
+static void guest_begins(struct blkback_vbd *vbd)
+{
+	vbd->guest_moves++;
+	vbd->guest_polled = !vbd->guest_pace.slow || vbd->guest_moves % BLKBACK_GUEST_TRY == 0;
+	pace_begin(&vbd->guest_pace);
+}
+
+static void guest_ended(struct blkback_vbd *vbd)
+{
+	if (vbd->guest_polled)
+		pace_end(&vbd->guest_pace);
+	vbd->guest_polled = false;
+}
+
 /*
- * Storage without a descriptor works in our own thread: there is nobody to sleep for. Slow storage is slept for while it has something to do. With nothing at it, it is the
- * guest's move, who may be as quick as any.
+ * Storage without a descriptor works in our own thread: there is nobody to sleep for. Slow storage is slept for while it has something to do; with nothing at it, the guest
+ * is polled for, if that may be worth it.
  */
 static void choose_wait(struct blkback_vbd *vbd, unsigned done)
 {
 	unsigned inflight = blkback_inflight(vbd);
 
 	if (done && inflight == 0)
-		pace_begin(&vbd->guest_pace);
-	vbd->item.slow = vbd->storage.fd >= 0 && vbd->storage_pace.slow && (inflight > 0 || vbd->guest_pace.slow);
+		guest_begins(vbd);
+	vbd->item.slow = vbd->storage.fd >= 0 && vbd->storage_pace.slow && (inflight > 0 || !vbd->guest_polled);
 }
 
 /* ---- to the storage ---- */
@@ -469,8 +483,8 @@ static unsigned take_burst(struct blkback_queue *q)
 		broken(vbd);
 	else if (may && q->left > (unsigned)pending)
 		q->left = (unsigned)pending; /* the guest has taken its index back: what it does not post any more is not waited for */
-	if (pending > 0 && vbd->guest_pace.from)
-		pace_end(&vbd->guest_pace);
+	if (pending > 0)
+		guest_ended(vbd);
 	for (; pending > 0 && n < BLKBACK_BURST && may_take(q); pending--, n++) {
 		struct blkback_request *req = request_get(q);
 

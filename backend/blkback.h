@@ -32,6 +32,7 @@
 #define BLKBACK_SLOW_US 40u /* whoever takes longer to answer is not polled for: a sleep and a wake-up cost some 10 */
 #define BLKBACK_FAST_US 20u /* until it takes less than this again */
 #define BLKBACK_PACE_MOST_US 1000u /* what one long time counts for, as of a guest that had nothing to ask */
+#define BLKBACK_GUEST_TRY 16u /* how often a slow guest is polled for all the same */
 #define BLKBACK_LINGER_US 50000u /* after a disk was taken away: until its guest has posted nothing for so long */
 #define BLKBACK_LINGERS 100u     /* but not longer than these */
 #define BLKBACK_REFRESH_US 2000000u /* how often a disk's size is looked at */
@@ -113,7 +114,7 @@ struct blkback_stats {
 
 /* How long an answer takes. TSC ticks. */
 struct blkback_pace {
-	uint64_t from; /* of the one that is waited for; 0: none */
+	uint64_t from; /* of the one that is waited for */
 	uint64_t mean; /* a moving one */
 	bool slow;
 };
@@ -146,7 +147,9 @@ struct blkback_vbd {
 	bool queued;   /* something was submitted since the last kick */
 	const struct blkdev_io *timed; /* one of those that are under way; NULL: none is timed */
 	struct blkback_pace storage_pace; /* from the submission of the timed io to its end */
-	struct blkback_pace guest_pace;   /* from the answer to the last of its requests to its next ones */
+	struct blkback_pace guest_pace;   /* from the answer to the last of its requests to its next ones; of those that were polled for */
+	bool guest_polled;    /* it is the guest's move, and that is polled for */
+	uint64_t guest_moves;
 	enum blk_layout layout;
 	bool persistent;
 	unsigned nr_queues;

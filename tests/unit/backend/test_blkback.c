@@ -475,25 +475,31 @@ static void slow_storage_is_not_polled_for(void **state)
 	vbd->storage.fd = disk.fd;
 }
 
-/* With nothing at slow storage, the guest is polled for if it has been quick. */
+static void ask_of_slow_storage(struct blkback_vbd *vbd)
+{
+	vbd->storage_pace = (struct blkback_pace){.mean = UINT32_MAX, .slow = true};
+	assert_int_equal(blk_peer_ask(&p, page(BLKIF_OP_READ, 1, 0, 0)), BLKIF_RSP_OKAY);
+}
+
+/* With nothing at slow storage, the guest is polled for if it has been quick; one that was slow is tried again. */
 static void a_guest_is_polled_for_if_it_is_quick(void **state)
 {
 	struct blkback_vbd *vbd;
+	unsigned polled = 0;
 
 	(void)state;
 	blk_peer_add(&p, &disk, "w");
 	vbd = slow_storage();
-	vbd->storage_pace = (struct blkback_pace){.mean = UINT32_MAX, .slow = true};
 	vbd->guest_pace = (struct blkback_pace){.from = rte_rdtsc()};
-	assert_int_equal(blk_peer_ask(&p, page(BLKIF_OP_READ, 1, 0, 0)), BLKIF_RSP_OKAY);
-	assert_true(vbd->storage_pace.slow);
-	assert_false(vbd->guest_pace.slow);
+	ask_of_slow_storage(vbd);
 	assert_false(vbd->item.slow);
 	blk_world_run_ms(&w, 2); /* it asks for nothing */
-	vbd->storage_pace = (struct blkback_pace){.mean = UINT32_MAX, .slow = true};
-	assert_int_equal(blk_peer_ask(&p, page(BLKIF_OP_READ, 1, 0, 0)), BLKIF_RSP_OKAY);
-	assert_true(vbd->guest_pace.slow);
-	assert_true(vbd->item.slow);
+	for (unsigned i = 0; i < 2 * BLKBACK_GUEST_TRY; i++) {
+		ask_of_slow_storage(vbd);
+		polled += !vbd->item.slow;
+		vbd->guest_pace.slow = true;
+	}
+	assert_int_equal(polled, 2);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -16,9 +16,12 @@
 #define UPLINKS 16u
 #define SPIN_MIN_US 20u
 #define SPIN_MAX_US 200u
+#define SPIN_FD_US 5u     /* for ever, where each wake-up is the kernel's work (HV_CAP_EVENT_FD): a sleep costs about as much there, and the guest may want the core */
+#define BREATH_US 50u     /* after a lot of work where wake-ups are dear: what comes meanwhile comes without an event */
+#define BREATH_WORK 16u   /* a lot in one round: a packet of 64 KiB has 17 slots */
 #define FD_CHECK_US 1000u /* how often a busy loop looks at its file descriptors */
 #define FDS_READY 16      /* looked at in one go */
-#define NAP_MS 2          /* sleep while an uplink has no descriptor to wait for */
+#define NAP_US 2000u      /* sleep while an uplink has no descriptor to wait for */
 
 struct poller {
 	struct hv *hv;
@@ -47,10 +50,12 @@ struct poller {
 	struct uplink *uplink[UPLINKS];
 	unsigned nr_uplinks;
 	bool nap; /* an uplink without a descriptor: sleep in short naps */
+	bool fd_tells; /* HV_CAP_EVENT_FD */
 	uint64_t tsc_per_us;
 	uint64_t spin;       /* TSC */
 	bool busy;           /* the last round found work, of items that are not slow */
 	bool slow;           /* since the last sleep, slow items had work */
+	bool plenty;         /* and a round found a lot of work */
 	uint64_t rest_from;  /* TSC of the first round that found none */
 	uint64_t next_fds;   /* TSC */
 	struct poller_stats stats;
@@ -94,10 +99,11 @@ int poller_create(struct hv *hv, void (*flush)(void *ctx), void *ctx, struct pol
 	if (!p)
 		return rc;
 	p->hv = hv;
+	p->fd_tells = hv->ops->caps(hv) & HV_CAP_EVENT_FD;
 	p->flush = flush;
 	p->flush_ctx = ctx;
 	p->tsc_per_us = rte_get_tsc_hz() / 1000000 ? rte_get_tsc_hz() / 1000000 : 1000;
-	p->spin = SPIN_MIN_US * p->tsc_per_us;
+	p->spin = (p->fd_tells ? SPIN_FD_US : SPIN_MIN_US) * p->tsc_per_us;
 	TAILQ_INIT(&p->active);
 	TAILQ_INIT(&p->timers);
 	p->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -401,19 +407,18 @@ static void fire_timers(struct poller *p, uint64_t now)
 	}
 }
 
-/* Milliseconds to the next timer or nap, rounded up; -1: for ever. */
-static int sleep_ms(struct poller *p, uint64_t now)
+/* Microseconds to the next timer, or until it is time for a look at what cannot wake us. */
+static uint64_t sleep_us(struct poller *p, uint64_t now)
 {
-	uint64_t ms = p->nap ? NAP_MS : 3600000;
+	uint64_t most = !TAILQ_EMPTY(&p->active) ? BREATH_US : p->nap ? NAP_US : 3600000000;
 	struct poll_timer *timer;
 
 	TAILQ_FOREACH(timer, &p->timers, next) {
-		uint64_t us = timer->at > now ? (timer->at - now) / p->tsc_per_us : 0;
+		uint64_t us = timer->at > now ? (timer->at - now) / p->tsc_per_us + 1 : 0;
 
-		if ((us + 999) / 1000 < ms)
-			ms = (us + 999) / 1000;
+		most = us < most ? us : most;
 	}
-	return (int)ms;
+	return most;
 }
 
 /* ---- file descriptors and uplinks ---- */
@@ -452,9 +457,24 @@ static unsigned poll_uplinks(struct poller *p)
 	return work;
 }
 
-static void wait_fds(struct poller *p, int timeout_ms)
+/* For less than a millisecond, where the kernel can (since Linux 5.11; valgrind cannot), else for whole ones. */
+static int wait_epoll(struct poller *p, struct epoll_event *ready, int most, uint64_t us)
 {
-	p->nr_ready = epoll_wait(p->epoll, p->ready, FDS_READY, timeout_ms);
+	struct timespec t = {.tv_nsec = (long)(us * 1000)};
+	int nr;
+
+	if (us == 0 || us >= 1000)
+		return epoll_wait(p->epoll, ready, most, (int)((us + 999) / 1000));
+	nr = epoll_pwait2(p->epoll, ready, most, &t, NULL);
+	return nr < 0 && errno == ENOSYS ? epoll_wait(p->epoll, ready, most, 1) : nr;
+}
+
+/* How many were ready. */
+static int wait_fds(struct poller *p, uint64_t us)
+{
+	int nr = wait_epoll(p, p->ready, FDS_READY, us);
+
+	p->nr_ready = nr;
 	for (int i = 0; i < p->nr_ready; i++) {
 		struct poll_fd *pfd = p->ready[i].data.ptr;
 
@@ -463,6 +483,7 @@ static void wait_fds(struct poller *p, int timeout_ms)
 	}
 	p->nr_ready = 0;
 	p->next_fds = rte_rdtsc() + FD_CHECK_US * p->tsc_per_us;
+	return nr;
 }
 
 /* ---- the loop ---- */
@@ -477,7 +498,7 @@ static void adapt_spin(struct poller *p, uint64_t slept)
 	if (p->spin > SPIN_MAX_US * p->tsc_per_us)
 		p->spin = SPIN_MAX_US * p->tsc_per_us;
 	if (p->spin < SPIN_MIN_US * p->tsc_per_us)
-		p->spin = SPIN_MIN_US * p->tsc_per_us;
+		p->spin = (p->fd_tells ? SPIN_FD_US : SPIN_MIN_US) * p->tsc_per_us;
 }
 
 static bool stopped(const struct poller *p)
@@ -485,61 +506,85 @@ static bool stopped(const struct poller *p)
 	return __atomic_load_n(&p->stop, __ATOMIC_RELAXED);
 }
 
-/* Others may pause us meanwhile. Nothing that wakes us is dealt with before that is over. */
-static void doze(struct poller *p, int ms)
+/* Others may pause us meanwhile. Nothing that wakes us is dealt with before that is over. False: only the time was over. */
+static bool doze(struct poller *p, uint64_t us)
 {
 	struct epoll_event ready;
 	bool running = p->running;
+	int nr;
 
-	if (!running) {
-		wait_fds(p, ms);
-		return;
-	}
+	if (!running)
+		return wait_fds(p, us) != 0;
 	leave(p);
-	epoll_wait(p->epoll, &ready, 1, ms);
+	nr = wait_epoll(p, &ready, 1, us);
 	enter(p);
 	wait_fds(p, 0);
+	return nr != 0;
 }
 
-static void sleep_a_while(struct poller *p)
+/* What is to follow a sleep: spinning, in which more work may come, or the next sleep at once. */
+static void wake_up(struct poller *p, uint64_t from, bool woken)
+{
+	p->rest_from = rte_rdtsc();
+	if (p->slow || (p->nap && !woken))
+		p->rest_from = 0; /* what woke us is probably for slow items again; or it was time for a look at the uplinks, which may find nothing */
+	else if (!p->fd_tells)
+		adapt_spin(p, p->rest_from - from);
+	p->slow = p->plenty = false;
+}
+
+/* Is nobody to be polled, for long enough? Or is it time to take a breath: a guest that has sent a lot will send more, and raises no event for it while it is polled. Poll it later, when
+ * there is more of it, instead of at each packet: so a NIC of today waits some 50 us before it interrupts. */
+static bool may_rest(const struct poller *p, uint64_t now)
+{
+	if (TAILQ_EMPTY(&p->active))
+		return now - p->rest_from > p->spin;
+	return p->plenty && !p->busy;
+}
+
+/* False: only the time was over. */
+static bool sleep_a_while(struct poller *p)
 {
 	uint64_t from = rte_rdtsc();
+	bool woken = true;
 
-	if (take_events(p, true) > 0)
-		return;
+	if (!p->fd_tells && take_events(p, true) > 0)
+		return true;
 	__atomic_store_n(&p->asleep, true, __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* our asleep before our look at kicks and stop: whoever sets those does it the other way round */
 	if (!__atomic_load_n(&p->kicks, __ATOMIC_RELAXED) && !stopped(p)) {
 		p->stats.sleeps++;
-		doze(p, sleep_ms(p, from));
+		woken = doze(p, sleep_us(p, from));
 	}
 	__atomic_store_n(&p->asleep, false, __ATOMIC_RELAXED);
-	p->rest_from = rte_rdtsc();
-	if (p->slow)
-		p->rest_from = 0; /* what woke us is probably theirs again */
-	else
-		adapt_spin(p, p->rest_from - from);
-	p->slow = false;
+	wake_up(p, from, woken);
+	return woken;
 }
 
 void poller_round(struct poller *p, bool may_sleep)
 {
 	uint64_t now = rte_rdtsc();
+	bool slept, woken = true;
+	unsigned work;
 
 	stand_aside(p);
 	p->stats.rounds++;
 	if (p->busy)
 		p->rest_from = now;
-	if (may_sleep && TAILQ_EMPTY(&p->active) && now - p->rest_from > p->spin) {
-		sleep_a_while(p);
+	slept = may_sleep && may_rest(p, now);
+	if (slept) {
+		woken = sleep_a_while(p);
 		now = rte_rdtsc();
 	} else if (now >= p->next_fds) {
 		wait_fds(p, 0);
 	}
-	take_events(p, false);
+	if (woken)
+		take_events(p, slept && p->fd_tells);
 	take_kicks(p);
 	fire_timers(p, now);
-	p->busy = poll_items(p, now) + poll_uplinks(p) > 0;
+	work = poll_items(p, now) + poll_uplinks(p);
+	p->busy = work > 0;
+	p->plenty |= p->fd_tells && work >= BREATH_WORK;
 	p->flush(p->flush_ctx);
 }
 

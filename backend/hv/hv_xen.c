@@ -51,7 +51,7 @@ static void xen_close(struct hv *hv)
 static unsigned xen_caps(struct hv *hv)
 {
 	(void)hv;
-	return HV_CAP_OTHER_BACKENDS;
+	return HV_CAP_OTHER_BACKENDS | HV_CAP_EVENT_FD;
 }
 
 static const struct hv_ops xen_ops = {

@@ -11,8 +11,10 @@
 #include <unistd.h>
 #include <x86intrin.h>
 
-/* A caller that polls (arm is false) costs a read of the device at most this often: 20 us at 2.5 GHz, and the order of magnitude is what matters. */
-#define LOOK_TSC 50000u
+/* A caller that polls (arm is false) costs a read of the device at most this often: 20 us at 2.5 GHz, and the order of magnitude is what matters. While looks find nothing they become
+ * rarer, up to LOOK_RARE: each of them takes dom0 as long as a packet. */
+#define LOOK_OFTEN 50000u
+#define LOOK_RARE 200000u
 
 static struct xen_evtchn *evtchn_of(struct hv_evtchn *e)
 {
@@ -40,6 +42,7 @@ int hv_xen_evtchn_open(struct hv *hv, struct hv_evtchn **out)
 	if (!e)
 		return -ENOMEM;
 	e->base.hv = hv;
+	e->look_every = LOOK_OFTEN;
 	e->xce = xenevtchn_open(&hv_xen_quiet, 0);
 	rc = e->xce ? set_nonblocking(xenevtchn_fd(e->xce)) : fail();
 	if (rc) {
@@ -123,7 +126,8 @@ unsigned hv_xen_evtchn_pending(struct hv_evtchn *base, evtchn_t *ports, unsigned
 	n = got > 0 ? (unsigned)((size_t)got / sizeof(*ports)) : 0;
 	if (n)
 		unmask(fd, ports, n);
-	/* At once after a sleep, and while more may wait. */
-	e->next_look = arm || n == max ? 0 : now + LOOK_TSC;
+	e->look_every = n || arm ? LOOK_OFTEN : e->look_every * 2 < LOOK_RARE ? e->look_every * 2 : LOOK_RARE;
+	/* At once after a sleep that this call begins, and while more may wait. */
+	e->next_look = (arm && !n) || n == max ? 0 : now + e->look_every;
 	return n;
 }

@@ -20,7 +20,8 @@ struct xen_evtchn {
 	struct hv_evtchn base;
 	LIST_ENTRY(xen_evtchn) next;
 	xenevtchn_handle *xce;
-	uint64_t next_look; /* TSC; before it, a caller that polls is told that nothing fired */
+	uint64_t look_every; /* TSC */
+	uint64_t next_look;  /* TSC; before it, a caller that polls is told that nothing fired */
 };
 
 struct xen_map {

@@ -22,6 +22,7 @@ struct hv_evtchn;
 enum hv_cap {
 	HV_CAP_FAST_COPY = 1 << 0, /* grant_copy needs no system call */
 	HV_CAP_FAST_MAP = 1 << 1,  /* map and unmap of single pages need no system call */
+	HV_CAP_EVENT_FD = 1 << 3,  /* evtchn_fd tells of all that evtchn_pending has not fetched, armed or not; a look with arm is a system call */
 	HV_CAP_OTHER_BACKENDS = 1 << 2, /* back ends that are not ours may serve devices of the same domain: take only those that name us */
 };
 

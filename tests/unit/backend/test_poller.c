@@ -25,6 +25,7 @@ static void flush(void *ctx)
 struct test_item {
 	struct poll_item item;
 	unsigned polls, arms, work; /* work: bursts that it still has */
+	unsigned burst;             /* units of work in each; 0: one */
 	bool refuse;                /* arm finds something to do */
 };
 
@@ -36,7 +37,7 @@ static unsigned item_poll(struct poll_item *item)
 	if (t->work == 0)
 		return 0;
 	t->work--;
-	return 1;
+	return t->burst ? t->burst : 1;
 }
 
 static bool item_arm(struct poll_item *item)
@@ -122,6 +123,46 @@ static void slow_work_is_not_idle_time(void **state)
 	assert_int_equal(t.arms, 0);
 	assert_int_equal(stats.sleeps, 0);
 	poller_remove(poller, &t.item);
+}
+
+static unsigned event_fd_caps(struct hv *with)
+{
+	(void)with;
+	return HV_CAP_EVENT_FD;
+}
+
+/* How often we sleep until an item that had so much work has armed. */
+static unsigned sleeps_before_arming(unsigned burst)
+{
+	struct test_item t = fresh;
+	struct poller_stats before, after;
+
+	t.work = 1;
+	t.burst = burst;
+	poller_activate(poller, &t.item);
+	poller_stats(poller, &before);
+	while (t.arms == 0)
+		poller_round(poller, true);
+	poller_stats(poller, &after);
+	poller_remove(poller, &t.item);
+	return (unsigned)(after.sleeps - before.sleeps);
+}
+
+/* Where a wake-up is the kernel's work, a guest that has sent a lot is polled once more after a while, before it is asked for events again. */
+static void breath_after_a_lot_of_work(void **state)
+{
+	const struct hv_ops *plain = hv->ops;
+	struct hv_ops ops = *plain;
+
+	(void)state;
+	assert_int_equal(sleeps_before_arming(64), 0);
+	ops.caps = event_fd_caps;
+	hv->ops = &ops;
+	poller_destroy(poller);
+	assert_int_equal(poller_create(hv, flush, NULL, &poller), 0);
+	assert_int_equal(sleeps_before_arming(1), 0);
+	assert_int_equal(sleeps_before_arming(64), 1);
+	hv->ops = plain;
 }
 
 static void nothing(struct poll_timer *timer)
@@ -335,6 +376,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(slow_work_is_not_idle_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_slow_item_is_not_polled_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_slow_item_beside_a_busy_one, setup, teardown),
+		cmocka_unit_test_setup_teardown(breath_after_a_lot_of_work, setup, teardown),
 		cmocka_unit_test_setup_teardown(arm_that_finds_work_keeps_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(bind_fails, setup, teardown),
 		cmocka_unit_test_setup_teardown(timers, setup, teardown),

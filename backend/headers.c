@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Offload wishes: see headers.h. Called by netback_tx.c and netback_rx.c. */
 #include "headers.h"
+#include <bridge/offload.h>
 #include <errno.h>
 #include <rte_ip.h>
 #include <rte_net.h>
@@ -63,7 +64,7 @@ int headers_from_guest(struct rte_mbuf *m, uint8_t gso_type, uint16_t gso_size)
 	if (rc || gso_type == XEN_NETIF_GSO_TYPE_NONE)
 		return rc;
 	v4 = m->ol_flags & RTE_MBUF_F_TX_IPV4;
-	if (!tcp || v4 != (gso_type == XEN_NETIF_GSO_TYPE_TCPV4) || gso_size < HEADERS_MIN_MSS)
+	if (!tcp || v4 != (gso_type == XEN_NETIF_GSO_TYPE_TCPV4) || gso_size < OFFLOAD_MSS_MIN)
 		return -EBADMSG;
 	if ((uint32_t)m->l2_len + m->l3_len + m->l4_len > HEADERS_MAX)
 		return -EBADMSG;

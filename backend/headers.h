@@ -9,7 +9,6 @@
 #include <rte_mbuf.h>
 
 #define HEADERS_MAX 256u     /* l2 + l3 + l4 of a packet that wants to be cut */
-#define HEADERS_MIN_MSS 48u  /* smaller segments only make work: Linux's lowest too (tcp_min_snd_mss) */
 
 /*
  * A packet from a guest whose checksum is blank, and that is to be cut into segments of gso_size when gso_type is not XEN_NETIF_GSO_TYPE_NONE:

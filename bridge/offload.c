@@ -214,3 +214,29 @@ bool offload_find_blank(struct rte_mbuf *pkt)
 	pkt->ol_flags |= tcp ? RTE_MBUF_F_TX_TCP_CKSUM : RTE_MBUF_F_TX_UDP_CKSUM;
 	return true;
 }
+
+/* A TCP packet with its wish for a checksum, to be cut at tso_segsz. Its checksum field becomes the pseudo-header's sum without the length, as DPDK wants it. */
+static bool wish_for_cut(struct rte_mbuf *pkt)
+{
+	struct offload_headers h;
+
+	if ((pkt->ol_flags & RTE_MBUF_F_TX_L4_MASK) != RTE_MBUF_F_TX_TCP_CKSUM || pkt->tso_segsz < OFFLOAD_MSS_MIN || !find_headers(pkt, &h))
+		return false;
+	if (h.l4_bytes <= h.l4_len + (uint32_t)pkt->tso_segsz)
+		return true; /* one segment: nothing to cut */
+	pkt->ol_flags |= RTE_MBUF_F_TX_TCP_SEG | (h.v4 ? RTE_MBUF_F_TX_IP_CKSUM : 0);
+	*csum_field(pkt, &h) = h.v4 ? rte_ipv4_phdr_cksum(rte_pktmbuf_mtod_offset(pkt, void *, h.l2_len), pkt->ol_flags)
+				    : rte_ipv6_phdr_cksum(rte_pktmbuf_mtod_offset(pkt, void *, h.l2_len), pkt->ol_flags);
+	return true;
+}
+
+bool offload_from_driver(struct rte_mbuf *pkt)
+{
+	bool large = pkt->ol_flags & RTE_MBUF_F_RX_LRO;
+	bool blank = large || (pkt->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_NONE;
+
+	if (!blank)
+		return true;
+	pkt->ol_flags &= ~(RTE_MBUF_F_RX_LRO | RTE_MBUF_F_RX_L4_CKSUM_MASK);
+	return offload_find_blank(pkt) ? !large || wish_for_cut(pkt) : !large;
+}

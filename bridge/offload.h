@@ -12,6 +12,8 @@
 /* All that a sender can ask for, in ol_flags. */
 #define OFFLOAD_WISHES (RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_IP_CKSUM)
 
+#define OFFLOAD_MSS_MIN 48u /* smaller segments only make work: Linux's lowest too (tcp_min_snd_mss) */
+
 enum { OFFLOAD_CSUM = 1, OFFLOAD_TSO4 = 2, OFFLOAD_TSO6 = 4 };
 
 /* Does the packet want anything that this port cannot do (an OR of the above)? */
@@ -24,5 +26,9 @@ unsigned offload_finish(struct rte_mbuf *pkt, unsigned able, struct rte_mempool 
 /* True when the packet is TCP or UDP and its checksum field holds no more than the pseudo-header's sum, as Linux leaves it on packets that never
  * saw a wire (veth, tap); then the wish for a checksum is put into ol_flags, l2_len, l3_len and l4_len. The packet's headers are in its first segment. */
 bool offload_find_blank(struct rte_mbuf *pkt);
+
+/* What a driver says of a packet that it received (a blank checksum: RTE_MBUF_F_RX_L4_CKSUM_NONE; larger than a frame: RTE_MBUF_F_RX_LRO and tso_segsz) becomes what a sender wishes.
+ * False: it is larger than a frame and no TCP packet that can be cut; drop it. Its headers are to be in its first segment, and are looked at before they are believed. */
+bool offload_from_driver(struct rte_mbuf *pkt);
 
 #endif

@@ -136,8 +136,8 @@ static void gso_that_does_not_fit(void **state)
 	(void)state;
 	tcp(false);
 	assert_int_equal(result(1000, XEN_NETIF_GSO_TYPE_TCPV6, 500), -EBADMSG);
-	assert_int_equal(result(1000, XEN_NETIF_GSO_TYPE_TCPV4, HEADERS_MIN_MSS - 1), -EBADMSG);
-	assert_int_equal(result(1000, XEN_NETIF_GSO_TYPE_TCPV4, HEADERS_MIN_MSS), 0);
+	assert_int_equal(result(1000, XEN_NETIF_GSO_TYPE_TCPV4, OFFLOAD_MSS_MIN - 1), -EBADMSG);
+	assert_int_equal(result(1000, XEN_NETIF_GSO_TYPE_TCPV4, OFFLOAD_MSS_MIN), 0);
 	tcp(true);
 	assert_int_equal(result(1000, XEN_NETIF_GSO_TYPE_TCPV4, 500), -EBADMSG);
 	assert_int_equal(result(1000, XEN_NETIF_GSO_TYPE_TCPV6, 500), 0);

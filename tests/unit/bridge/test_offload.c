@@ -412,6 +412,73 @@ static void test_blank_checksum_of_odd_packets(void **state)
 	}
 }
 
+/* A TCP packet as a driver gives it that took it whole. */
+static struct rte_mbuf *received(bool v6, unsigned payload, unsigned mss)
+{
+	struct shape s = { v6, TCP, payload, 12, 2000, 0 };
+	struct rte_mbuf *m = build(&s);
+
+	m->tx_offload = 0;
+	m->tso_segsz = (uint16_t)mss;
+	m->ol_flags = RTE_MBUF_F_RX_LRO | RTE_MBUF_F_RX_L4_CKSUM_NONE;
+	return m;
+}
+
+static void test_a_large_packet_from_a_driver_is_to_be_cut(void **state)
+{
+	struct rte_mbuf *out[64];
+
+	(void)state;
+	for (unsigned v6 = 0; v6 < 2; v6++) {
+		struct rte_mbuf *m = received(v6, 60000, 1448);
+		unsigned n;
+
+		assert_true(offload_from_driver(m));
+		assert_true(m->ol_flags == ((v6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM) | RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_TCP_SEG));
+		assert_int_equal(m->l4_len, 32);
+		n = offload_finish(m, 0, pool, out, 64);
+		assert_int_equal(n, 42);
+		for (unsigned i = 0; i < n; i++) {
+			verify(out[i], buf);
+			rte_pktmbuf_free(out[i]);
+		}
+	}
+}
+
+static void test_a_small_packet_from_a_driver(void **state)
+{
+	struct rte_mbuf *m = received(false, 1448, 1448), *out[1];
+
+	(void)state;
+	assert_true(offload_from_driver(m)); /* one segment */
+	assert_true(m->ol_flags == (RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_TCP_CKSUM));
+	assert_int_equal(offload_finish(m, 0, pool, out, 1), 1);
+	verify(m, buf);
+	m->ol_flags = RTE_MBUF_F_RX_L4_CKSUM_NONE;
+	assert_true(offload_from_driver(m)); /* its checksum is there, whatever the driver says */
+	verify(m, buf);
+	m->ol_flags = RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+	assert_true(offload_from_driver(m));
+	assert_true(m->ol_flags == RTE_MBUF_F_RX_L4_CKSUM_GOOD);
+	rte_pktmbuf_free(m);
+}
+
+static void test_a_driver_that_lies_about_size(void **state)
+{
+	struct shape udp = { false, UDP, 3000, 0, 2000, 0 };
+	struct rte_mbuf *m[] = { received(false, 3000, 0), received(true, 3000, OFFLOAD_MSS_MIN - 1), received(false, 3000, 1448), received(true, 3000, 1448), build(&udp) };
+
+	(void)state;
+	rte_pktmbuf_mtod(m[2], uint8_t *)[14 + 16] ^= 1;      /* another address: the checksum is not blank */
+	rte_pktmbuf_mtod(m[3], uint8_t *)[14 + 4] = 0xff;     /* longer than it is */
+	m[4]->ol_flags = RTE_MBUF_F_RX_LRO;
+	m[4]->tso_segsz = 1448;
+	for (unsigned i = 0; i < RTE_DIM(m); i++) {
+		assert_false(offload_from_driver(m[i]));
+		rte_pktmbuf_free(m[i]);
+	}
+}
+
 #define CHECKED(test) cmocka_unit_test_teardown(test, no_mbuf_lost)
 
 int main(void)
@@ -430,6 +497,9 @@ int main(void)
 		CHECKED(test_short_packets_never_read_beyond),
 		CHECKED(test_blank_checksum_is_found),
 		CHECKED(test_blank_checksum_of_odd_packets),
+		CHECKED(test_a_large_packet_from_a_driver_is_to_be_cut),
+		CHECKED(test_a_small_packet_from_a_driver),
+		CHECKED(test_a_driver_that_lies_about_size),
 	};
 
 	return cmocka_run_group_tests_name("bridge/offload", tests, start_dpdk, stop_dpdk);

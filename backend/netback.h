@@ -64,7 +64,6 @@ struct netback_rx_burst {
 struct netback_lcore {
 	struct poller *poller;
 	unsigned nr_queues; /* that it polls */
-	bool crowded;       /* in this burst a guest had no room for everything, and may well have soon */
 	struct netback_tx_burst *tx;
 	struct netback_rx_burst *rx;
 } __rte_cache_aligned;
@@ -82,7 +81,6 @@ struct netback {
 	struct bridge *bridge;
 	struct rte_mempool *pool;
 	uint32_t waiting_segs, waiting_max; /* mbufs that wait for guests, of all vifs; atomic */
-	uint32_t relief; /* counts the times that a guest took all that waited for it; atomic */
 	struct static_grants_batch *ctrl;
 	uint64_t ctrl_rest_until; /* TSC: no control message is looked at before */
 };

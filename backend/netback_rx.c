@@ -289,7 +289,7 @@ static unsigned drain(struct netback_queue *q)
 		done += n;
 	q->moved |= done > 0;
 	if (netback_rx_waiting(q) == 0 && q->crowded_since) {
-		__atomic_fetch_add(&q->vif->nb->relief, 1, __ATOMIC_RELAXED);
+		bridge_relieve(q->vif->nb->bridge);
 		q->crowded_since = 0;
 	}
 	return done;
@@ -396,7 +396,7 @@ static void call_for_pause(struct netback_queue *q)
 	if (!q->crowded_since)
 		q->crowded_since = now;
 	if (now - q->crowded_since < NETBACK_PAUSE_US * (rte_get_tsc_hz() / 1000000))
-		netback_lcore(q->vif->nb)->crowded = true;
+		bridge_crowd(q->vif->nb->bridge, NETBACK_PAUSE_US);
 }
 
 /* As many as there is room for wait, in order. How many did. */

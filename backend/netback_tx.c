@@ -232,19 +232,22 @@ static void push_responses(struct netback_queue *q)
 /*
  * A sender that is faster than its receiver would only produce packets to be dropped, and where both share a pCPU it would even keep the receiver from
  * running. So, like a switch that sends PAUSE frames (IEEE 802.3x), we leave its requests alone: its ring fills, it sleeps, and the receiver catches up. A
- * receiver has NETBACK_PAUSE_US to take all that waits for it; until it has done so it pauses nobody again, so no guest holds up its neighbours for long.
+ * receiver has NETBACK_PAUSE_US to take all that waits for it; until it has done so it pauses nobody again, so no guest holds up its neighbours for long. A NIC without room has
+ * longer (bridge/uplink.c), since it is nobody's to hold up others with.
  */
 static void pause_if_crowded(struct netback_queue *q)
 {
-	if (!q->lcore->crowded)
+	unsigned us = bridge_was_crowded(q->vif->nb->bridge);
+
+	if (!us)
 		return;
-	q->pause_until = rte_rdtsc() + NETBACK_PAUSE_US * (rte_get_tsc_hz() / 1000000);
-	q->pause_relief = __atomic_load_n(&q->vif->nb->relief, __ATOMIC_RELAXED);
+	q->pause_until = rte_rdtsc() + us * (rte_get_tsc_hz() / 1000000);
+	q->pause_relief = bridge_relief(q->vif->nb->bridge);
 }
 
 static bool paused(struct netback_queue *q)
 {
-	if (q->pause_until && (q->pause_relief != __atomic_load_n(&q->vif->nb->relief, __ATOMIC_RELAXED) || rte_rdtsc() >= q->pause_until))
+	if (q->pause_until && (q->pause_relief != bridge_relief(q->vif->nb->bridge) || rte_rdtsc() >= q->pause_until))
 		q->pause_until = 0;
 	return q->pause_until;
 }
@@ -270,7 +273,7 @@ static unsigned burst_through_bridge(struct netback_queue *q, bool more)
 	if (!b->lent)
 		push_responses(q);
 	q->stats.tx_packets += n;
-	q->lcore->crowded = false;
+	bridge_was_crowded(q->vif->nb->bridge); /* by others' packets */
 	if (n > 0)
 		bridge_input(&q->vif->port, pkts, n);
 	bridge_flush(q->vif->nb->bridge); /* whoever gets them has copied them now: the guest may have its pages back */

@@ -23,11 +23,13 @@ struct gathered {
 /* What one lcore has gathered. */
 struct outgoing {
 	uint64_t waiting[BRIDGE_MAX_PORTS / 64]; /* bit i: packets for port i */
+	unsigned crowded_us;
 	struct gathered port[BRIDGE_MAX_PORTS];
 } __rte_cache_aligned;
 
 struct bridge {
 	struct fdb *fdb;
+	uint32_t relief;                         /* atomic */
 	unsigned top;                            /* one above the highest port in use */
 	struct bridge_port *port[BRIDGE_MAX_PORTS];
 	struct outgoing out[BRIDGE_LCORES];      /* memory that nobody has touched costs nothing */
@@ -303,4 +305,30 @@ void bridge_flush(struct bridge *b)
 	for (unsigned w = 0; w * 64 < b->top; w++)
 		while (waiting[w])
 			deliver(b, lcore, w * 64 + (unsigned)__builtin_ctzll(waiting[w]));
+}
+
+void bridge_crowd(struct bridge *b, unsigned us)
+{
+	struct outgoing *o = &b->out[bridge_lcore()];
+
+	o->crowded_us = RTE_MAX(o->crowded_us, us);
+}
+
+unsigned bridge_was_crowded(struct bridge *b)
+{
+	struct outgoing *o = &b->out[bridge_lcore()];
+	unsigned us = o->crowded_us;
+
+	o->crowded_us = 0;
+	return us;
+}
+
+void bridge_relieve(struct bridge *b)
+{
+	__atomic_fetch_add(&b->relief, 1, __ATOMIC_RELAXED);
+}
+
+uint32_t bridge_relief(const struct bridge *b)
+{
+	return __atomic_load_n(&b->relief, __ATOMIC_RELAXED);
 }

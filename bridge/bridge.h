@@ -71,4 +71,13 @@ void bridge_passed(struct bridge_port *from, struct bridge_port *to, unsigned pa
 /* Deliver what this lcore has gathered. Call once at the end of each poll round. */
 void bridge_flush(struct bridge *b);
 
+/*
+ * A port that has no room for all of a burst, but may well have soon, says so from its tx, and for how long it is worth waiting. Whoever brought the burst can ask, and then leave
+ * its sender alone for so long, or until a crowded port has got rid of all that waited for it (bridge_relief is another number then).
+ */
+void bridge_crowd(struct bridge *b, unsigned us);
+unsigned bridge_was_crowded(struct bridge *b); /* us, the longest on this lcore since it was asked last; 0: no port was */
+void bridge_relieve(struct bridge *b);
+uint32_t bridge_relief(const struct bridge *b);
+
 #endif

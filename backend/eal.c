@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
-#include <rte_mbuf_pool_ops.h>
 #include <rte_mempool.h>
 #include <sched.h>
 #include <stdio.h>
@@ -171,30 +170,13 @@ int eal_start(const struct eal_cores *cores, char *const *uplinks, unsigned nr_u
 	return rc;
 }
 
-/* A pool whose buffers no device is told of: nobody asks Linux for the address of each page, which takes long, and buffers may cross pages. */
-static struct rte_mempool *pool_without_addresses(void)
-{
-	struct rte_pktmbuf_pool_private priv = {.mbuf_data_room_size = RTE_MBUF_DEFAULT_BUF_SIZE, .mbuf_priv_size = LENT_PRIVATE};
-	struct rte_mempool *pool = rte_mempool_create_empty("sluice", EAL_MBUFS, sizeof(struct rte_mbuf) + LENT_PRIVATE + RTE_MBUF_DEFAULT_BUF_SIZE, CACHE_MBUFS, sizeof(priv),
-							    SOCKET_ID_ANY, RTE_MEMPOOL_F_NO_IOVA_CONTIG);
-
-	if (!pool)
-		return NULL;
-	rte_pktmbuf_pool_init(pool, &priv);
-	if (rte_mempool_set_ops_byname(pool, rte_mbuf_best_mempool_ops(), NULL) || rte_mempool_populate_default(pool) < 0) {
-		rte_mempool_free(pool);
-		return NULL;
-	}
-	rte_mempool_obj_iter(pool, rte_pktmbuf_init, NULL);
-	return pool;
-}
-
 struct rte_mempool *eal_pool_create(void)
 {
-	struct rte_mempool *pool =
-		eal_dma_wanted() ? pool_without_addresses()
-				 : rte_pktmbuf_pool_create("sluice", EAL_MBUFS, CACHE_MBUFS, LENT_PRIVATE, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	struct rte_mempool *pool;
 
+	if (eal_dma_wanted())
+		return eal_dma_pool_create();
+	pool = rte_pktmbuf_pool_create("sluice", EAL_MBUFS, CACHE_MBUFS, LENT_PRIVATE, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	if (!pool)
 		backend_error("no memory for %u packet buffers: %s; give DPDK more", EAL_MBUFS, rte_strerror(rte_errno));
 	return pool;

@@ -31,8 +31,8 @@ int eal_dma_prepare(struct hv *hv);
 /* Did it get any? */
 bool eal_dma_wanted(void);
 
-/* After eal_start: the pool on that memory, which PCI uplinks receive into and send from; NULL where any memory will do. */
-int eal_dma_pool_create(struct rte_mempool **pool);
+/* eal_pool_create on that memory. */
+struct rte_mempool *eal_dma_pool_create(void);
 
 /* Is this uplink's name a PCI address ("0000:03:00.0" or "03:00.0", with arguments or not)? */
 bool eal_is_pci(const char *devargs);

@@ -35,7 +35,6 @@ struct backend {
 	struct blkback bb;
 	struct devices *vifs, *vbds; /* vifs reads the store for both */
 	struct uplink *uplink[UPLINKS_MAX];
-	struct rte_mempool *dma_pool; /* NULL where the pool of all packets is good for PCI devices too */
 	struct poll_fd signals;
 	struct poll_timer patience, closed;
 };
@@ -163,8 +162,7 @@ static int open_uplinks(struct backend *be)
 	char err[256];
 
 	for (unsigned i = 0; i < be->opt.nr_uplinks; i++) {
-		struct rte_mempool *dma = eal_is_pci(be->opt.uplink[i]) ? be->dma_pool : NULL;
-		int rc = uplink_open(be->nb.bridge, be->opt.uplink[i], be->nb.pool, dma, &be->uplink[i], err);
+		int rc = uplink_open(be->nb.bridge, be->opt.uplink[i], be->nb.pool, &be->uplink[i], err);
 
 		if (rc) {
 			backend_error("%s", err);
@@ -272,8 +270,6 @@ static int start(struct backend *be)
 		rc = eal_start(&be->opt.cores, be->opt.uplink, be->opt.nr_uplinks);
 	be->eal = rc == 0;
 	if (rc == 0)
-		rc = eal_dma_pool_create(&be->dma_pool);
-	if (rc == 0)
 		rc = make_netback(be);
 	if (rc == 0)
 		rc = make_blkback(be);
@@ -298,7 +294,6 @@ static void stop(struct backend *be)
 		uplink_close(be->uplink[i]);
 	bridge_destroy(nb->bridge);
 	rte_mempool_free(nb->pool);
-	rte_mempool_free(be->dma_pool);
 	if (be->eal)
 		rte_eal_cleanup();
 	if (nb->hv)

@@ -93,37 +93,70 @@ static struct rte_mbuf *lend(struct netback_queue *q, const struct net_packet *p
 	return m;
 }
 
+/* The chain goes on in a new mbuf. NULL when the pool is empty. */
+static struct rte_mbuf *extend(struct netback_queue *q, struct rte_mbuf *head, struct rte_mbuf *tail)
+{
+	tail->next = rte_pktmbuf_alloc(q->vif->nb->pool);
+	if (tail->next)
+		head->nb_segs++;
+	return tail->next;
+}
+
+/* Where the first whole page of an mbuf's buffer begins; 0 when it has none, as most pools' (eal_dma.c). */
+static uint16_t page_of(const struct rte_mbuf *m)
+{
+	uintptr_t from = (uintptr_t)m->buf_addr, page = RTE_ALIGN_CEIL(from + 1, SLUICE_PAGE_SIZE);
+
+	return page + SLUICE_PAGE_SIZE <= from + m->buf_len ? (uint16_t)(page - from) : 0;
+}
+
+/* A fragment that would cross from page to page is copied twice: it had better begin in a page of its own. The mbuf where it begins, or NULL. */
+static struct rte_mbuf *begin_fragment(struct netback_queue *q, struct rte_mbuf *head, struct rte_mbuf *tail, uint16_t len)
+{
+	uintptr_t end = (uintptr_t)rte_pktmbuf_mtod_offset(tail, void *, tail->data_len);
+	uint16_t page = page_of(tail);
+
+	if (!page || !len || (end % SLUICE_PAGE_SIZE + len <= SLUICE_PAGE_SIZE && len <= rte_pktmbuf_tailroom(tail)))
+		return tail;
+	if (tail->data_len)
+		tail = extend(q, head, tail);
+	if (tail)
+		tail->data_off = page_of(tail);
+	return tail;
+}
+
+/* A fragment's bytes, at the end of the chain. Its last mbuf, or NULL. */
+static struct rte_mbuf *gather_fragment(struct netback_queue *q, struct copy_batch *copies, struct rte_mbuf *head, struct rte_mbuf *tail, const struct net_frag *f)
+{
+	uint16_t done = 0;
+
+	tail = begin_fragment(q, head, tail, f->len);
+	while (tail && done < f->len) {
+		uint16_t n = RTE_MIN((uint16_t)(f->len - done), rte_pktmbuf_tailroom(tail));
+
+		if (n == 0) {
+			tail = extend(q, head, tail);
+			continue;
+		}
+		fetch(q, copies, f->gref, (uint16_t)(f->offset + done), rte_pktmbuf_mtod_offset(tail, void *, tail->data_len), n);
+		tail->data_len += n;
+		done += n;
+	}
+	return tail;
+}
+
 /* An mbuf chain of p's size whose bytes come from the fragments, one copy after the other. NULL when the pool is empty. */
 static struct rte_mbuf *gather(struct netback_queue *q, struct copy_batch *copies, const struct net_packet *p)
 {
 	struct rte_mbuf *head = rte_pktmbuf_alloc(q->vif->nb->pool), *tail = head;
 	unsigned first = copies->n;
 
-	for (unsigned i = 0; head && i < p->nr_frags; i++) {
-		const struct net_frag *f = &p->frags[i];
-		uint16_t done = 0;
-
-		while (done < f->len) {
-			uint16_t n = RTE_MIN((uint16_t)(f->len - done), rte_pktmbuf_tailroom(tail));
-
-			if (n == 0) {
-				tail->next = rte_pktmbuf_alloc(q->vif->nb->pool);
-				if (!tail->next)
-					goto no_memory;
-				tail = tail->next;
-				head->nb_segs++;
-				continue;
-			}
-			fetch(q, copies, f->gref, (uint16_t)(f->offset + done), rte_pktmbuf_mtod_offset(tail, void *, tail->data_len), n);
-			tail->data_len += n;
-			done += n;
-		}
-	}
-	if (head)
+	for (unsigned i = 0; tail && i < p->nr_frags; i++)
+		tail = gather_fragment(q, copies, head, tail, &p->frags[i]);
+	if (tail) {
 		head->pkt_len = p->size;
-	return head;
-
-no_memory:
+		return head;
+	}
 	copies->n = first; /* they would write into mbufs that are freed now */
 	rte_pktmbuf_free(head);
 	return NULL;

@@ -26,26 +26,32 @@
 
 #define RX_DESCRIPTORS 512
 #define TX_DESCRIPTORS 512
-#define TX_TRIES 3u       /* bursts that may be refused in part before the rest is dropped: the back end must not wait for a NIC */
+#define TX_TRIES 3u       /* bursts that may be refused in part before the rest waits */
+#define WAIT_PACKETS 256u /* that may wait for a driver without room; a power of two */
+#define STALL_US 10000u   /* a driver that takes nothing for so long loses what waits, and nothing more waits until it takes something: its link is down, or it hangs */
 #define SEGMENTS_MAX 128u /* packets that one may be cut into: 64 KiB at the smallest MSS in use (536) */
 #define DRAIN_EVERY 8u    /* empty polls in a row before a look at the wake-up source: each is a system call, and packets often come one by one */
 
 struct uplink {
 	struct bridge_port port; /* first: uplink_tx gets it */
-	struct rte_mempool *pool; /* of packets on their way to the driver */
-	struct rte_mempool *inner; /* of packets from it; the same, or a DMA device's are copied over */
+	struct rte_mempool *pool; /* of all packets, and its socket is where the driver's rings are to be */
 	struct rte_device *device;
-	unsigned socket; /* where the driver's rings are to be */
 	uint16_t id;           /* DPDK's port id */
 	bool running;
 	bool many_segments;    /* the driver takes chained mbufs */
 	bool kernel_interface; /* packets may come with a blank checksum */
+	bool whole_packets;    /* and these may also be larger than frames; the driver says which */
 	unsigned able;         /* OFFLOAD_* that the driver does */
+	bool sums_no_ip;       /* but for the sum of an IPv4 header */
 	uint32_t frame_max;    /* bytes of a frame, VLAN tag included */
 	uint64_t cut;          /* packets from a kernel interface that were larger than the driver's frames */
 	unsigned empty_polls;
 	int wake_fd;           /* packet socket, or -1 */
-	rte_spinlock_t tx_lock; /* one tx queue for all lcores */
+	rte_spinlock_t tx_lock; /* one tx queue for all lcores; and what follows */
+	uint32_t wait_head, wait_tail; /* free-running */
+	bool stalled;
+	uint64_t moved;        /* TSC: the driver took something, or the first began to wait */
+	struct rte_mbuf *waiting[WAIT_PACKETS];
 	int intr_fd;           /* the driver's receive interrupt, or -1; not ours to close */
 	char name[RTE_ETH_NAME_MAX_LEN];
 };
@@ -58,17 +64,92 @@ static int fail(char err[256], const char *devargs, int rc, const char *what, co
 
 /* ---- to the wire ---- */
 
-static unsigned send_burst(struct uplink *u, struct rte_mbuf **v, unsigned n)
+/* How many the driver took. */
+static unsigned give(struct uplink *u, struct rte_mbuf **v, unsigned n)
 {
 	unsigned sent = 0;
 
-	bridge_lock(&u->tx_lock);
 	for (unsigned i = 0; i < TX_TRIES && sent < n; i++)
 		sent += rte_eth_tx_burst(u->id, 0, v + sent, (uint16_t)(n - sent));
+	if (sent) {
+		u->moved = rte_rdtsc();
+		u->stalled = false;
+	}
+	return sent;
+}
+
+static uint32_t nr_waiting(const struct uplink *u)
+{
+	return __atomic_load_n(&u->wait_tail, __ATOMIC_RELAXED) - __atomic_load_n(&u->wait_head, __ATOMIC_RELAXED);
+}
+
+/* What waits goes before anything else. Whoever holds back for that is told when all of it has gone. */
+static void give_waiting(struct uplink *u)
+{
+	while (nr_waiting(u)) {
+		unsigned at = u->wait_head % WAIT_PACKETS, n = RTE_MIN(nr_waiting(u), WAIT_PACKETS - at), sent = give(u, &u->waiting[at], n);
+
+		__atomic_store_n(&u->wait_head, u->wait_head + sent, __ATOMIC_RELAXED);
+		if (sent < n)
+			return;
+		if (!nr_waiting(u))
+			bridge_relieve(u->port.bridge);
+	}
+}
+
+/* How many of them may wait, and do. */
+static unsigned keep(struct uplink *u, struct rte_mbuf **v, unsigned n)
+{
+	unsigned kept = u->stalled ? 0 : RTE_MIN(n, WAIT_PACKETS - nr_waiting(u));
+
+	if (kept && !nr_waiting(u))
+		u->moved = rte_rdtsc();
+	for (unsigned i = 0; i < kept; i++)
+		u->waiting[(u->wait_tail + i) % WAIT_PACKETS] = v[i];
+	__atomic_store_n(&u->wait_tail, u->wait_tail + kept, __ATOMIC_RELAXED);
+	return kept;
+}
+
+/* How many were lost. */
+static unsigned send_burst(struct uplink *u, struct rte_mbuf **v, unsigned n)
+{
+	unsigned done;
+
+	bridge_lock(&u->tx_lock);
+	give_waiting(u);
+	done = nr_waiting(u) ? 0 : give(u, v, n);
+	done += keep(u, v + done, n - done);
 	bridge_unlock(&u->tx_lock);
-	if (sent < n)
-		rte_pktmbuf_free_bulk(v + sent, n - sent);
-	return n - sent;
+	if (nr_waiting(u))
+		bridge_crowd(u->port.bridge, STALL_US);
+	if (done < n)
+		rte_pktmbuf_free_bulk(v + done, n - done);
+	return n - done;
+}
+
+static void drop_waiting(struct uplink *u)
+{
+	uint32_t head = u->wait_head;
+
+	for (; head != u->wait_tail; head++)
+		rte_pktmbuf_free(u->waiting[head % WAIT_PACKETS]);
+	__atomic_store_n(&u->wait_head, head, __ATOMIC_RELAXED);
+}
+
+/* True while some wait: the poller is not to sleep then. */
+static bool send_waiting(struct uplink *u)
+{
+	if (!nr_waiting(u))
+		return false;
+	bridge_lock(&u->tx_lock);
+	give_waiting(u);
+	if (nr_waiting(u) && rte_rdtsc() - u->moved > STALL_US * (rte_get_tsc_hz() / 1000000)) {
+		drop_waiting(u);
+		u->stalled = true;
+		bridge_relieve(u->port.bridge);
+	}
+	bridge_unlock(&u->tx_lock);
+	return true;
 }
 
 /* Let the driver write into packets whose checksums or segments it makes; returns how many it refused. *n becomes how many are left. */
@@ -88,6 +169,16 @@ static unsigned driver_prepare(struct uplink *u, struct rte_mbuf **v, unsigned *
 	return refused;
 }
 
+/* For a driver that does all but that (net_virtio). The packet is ours alone: the driver writes into it. */
+static void sum_ip(struct rte_mbuf *m)
+{
+	struct rte_ipv4_hdr *ip = rte_pktmbuf_mtod_offset(m, struct rte_ipv4_hdr *, m->l2_len);
+
+	ip->hdr_checksum = 0;
+	ip->hdr_checksum = rte_ipv4_cksum(ip);
+	m->ol_flags &= ~RTE_MBUF_F_TX_IP_CKSUM;
+}
+
 /* Make a packet fit for the driver. NULL (and freed) when it cannot be. */
 static struct rte_mbuf *fit(struct uplink *u, struct rte_mbuf *m)
 {
@@ -96,29 +187,19 @@ static struct rte_mbuf *fit(struct uplink *u, struct rte_mbuf *m)
 
 	if (m->pkt_len > u->frame_max && !(m->ol_flags & RTE_MBUF_F_TX_TCP_SEG))
 		goto drop;
-	if ((m->nb_segs == 1 || u->many_segments) && !(driver_writes && rte_mbuf_refcnt_read(m) > 1))
-		return m;
-	copy = rte_pktmbuf_copy(m, u->pool, 0, UINT32_MAX);
-	rte_pktmbuf_free(m);
-	m = copy;
-	if (!m || m->nb_segs == 1 || u->many_segments)
-		return m;
+	if ((m->nb_segs > 1 && !u->many_segments) || (driver_writes && rte_mbuf_refcnt_read(m) > 1)) {
+		copy = rte_pktmbuf_copy(m, u->pool, 0, UINT32_MAX);
+		rte_pktmbuf_free(m);
+		m = copy;
+		if (!m || (m->nb_segs > 1 && !u->many_segments))
+			goto drop;
+	}
+	if (u->sums_no_ip && (m->ol_flags & RTE_MBUF_F_TX_IP_CKSUM))
+		sum_ip(m);
+	return m;
 drop:
 	rte_pktmbuf_free(m);
 	return NULL;
-}
-
-/* Lent bytes are there until tx returns (lent.h), and a driver may keep its packets for long: copy them; likewise what lies where the device cannot reach.
- * NULL (and freed) without memory. */
-static struct rte_mbuf *own(struct uplink *u, struct rte_mbuf *m)
-{
-	struct rte_mbuf *copy;
-
-	if (u->inner == u->pool || lent_is(m))
-		return lent_own(m, u->pool);
-	copy = rte_pktmbuf_copy(m, u->pool, 0, UINT32_MAX);
-	rte_pktmbuf_free(m);
-	return copy;
 }
 
 /* Does it go out as it is? */
@@ -132,7 +213,7 @@ static unsigned ready_run(const struct uplink *u, struct rte_mbuf **pkts, unsign
 {
 	unsigned run = 0;
 
-	while (u->inner == u->pool && run < n && is_ready(u, pkts[run]))
+	while (run < n && is_ready(u, pkts[run]))
 		run++;
 	return run;
 }
@@ -142,7 +223,7 @@ static unsigned make_ready(struct uplink *u, struct rte_mbuf *m, struct rte_mbuf
 {
 	unsigned n, kept = 0;
 
-	m = own(u, m);
+	m = lent_own(m, u->pool); /* lent bytes are there until tx returns (lent.h), and a driver may keep its packets for long */
 	if (!m)
 		return 0;
 	n = offload_finish(m, u->able, u->pool, v, SEGMENTS_MAX);
@@ -240,37 +321,44 @@ static unsigned from_kernel(struct uplink *u, struct rte_mbuf **v, unsigned n)
 	return kept;
 }
 
-/* Copies packets out of the memory of a DMA device; how many are left. */
-static unsigned bring_in(struct uplink *u, struct rte_mbuf **v, unsigned n)
+/* Packets that may be larger than frames, or have blank checksums. Drops what says of itself what it is not; how many are left. */
+static unsigned from_driver(struct rte_mbuf **v, unsigned n)
 {
 	unsigned kept = 0;
 
 	for (unsigned i = 0; i < n; i++) {
-		struct rte_mbuf *copy = rte_pktmbuf_copy(v[i], u->inner, 0, UINT32_MAX);
-
-		rte_pktmbuf_free(v[i]);
-		if (copy)
-			v[kept++] = copy;
+		if (offload_from_driver(v[i]))
+			v[kept++] = v[i];
+		else
+			rte_pktmbuf_free(v[i]);
 	}
 	return kept;
 }
 
-unsigned uplink_poll(struct uplink *u)
+/* One burst from the wire; `sends`: packets to it wait, so the poller comes again at once. */
+static unsigned receive(struct uplink *u, bool sends)
 {
 	struct rte_mbuf *v[BRIDGE_BURST];
 	unsigned n = rte_eth_rx_burst(u->id, 0, v, BRIDGE_BURST);
 
-	if (!n && ++u->empty_polls % DRAIN_EVERY == 0 && quieten(u))
+	if (!n && !sends && ++u->empty_polls % DRAIN_EVERY == 0 && quieten(u))
 		n = rte_eth_rx_burst(u->id, 0, v, BRIDGE_BURST); /* what came in between woke nobody */
 	if (!n)
 		return 0;
 	u->empty_polls = 0;
 	if (u->kernel_interface)
 		n = from_kernel(u, v, n);
-	if (u->inner != u->pool)
-		n = bring_in(u, v, n);
+	else if (u->whole_packets)
+		n = from_driver(v, n);
 	bridge_input(&u->port, v, n);
 	return n;
+}
+
+unsigned uplink_poll(struct uplink *u)
+{
+	bool sends = send_waiting(u);
+
+	return receive(u, sends) + sends;
 }
 
 int uplink_wait_fd(struct uplink *u)
@@ -369,7 +457,7 @@ static int attach(struct uplink *u, const char *devargs, char err[256])
 
 static void choose_offloads(struct uplink *u, const struct rte_eth_dev_info *info, struct rte_eth_conf *conf)
 {
-	const uint64_t csum = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
+	const uint64_t csum = RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
 	uint64_t can = info->tx_offload_capa;
 
 	u->many_segments = can & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
@@ -377,11 +465,25 @@ static void choose_offloads(struct uplink *u, const struct rte_eth_dev_info *inf
 	if ((can & csum) != csum)
 		return;
 	u->able = OFFLOAD_CSUM;
-	conf->txmode.offloads |= csum;
+	u->sums_no_ip = !(can & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM);
+	conf->txmode.offloads |= can & (csum | RTE_ETH_TX_OFFLOAD_IPV4_CKSUM);
 	if (u->many_segments && (can & RTE_ETH_TX_OFFLOAD_TCP_TSO)) {
 		u->able |= OFFLOAD_TSO4 | OFFLOAD_TSO6;
 		conf->txmode.offloads |= RTE_ETH_TX_OFFLOAD_TCP_TSO;
 	}
+}
+
+/*
+ * What a NIC merges (LRO) has been frames, whose boundaries a bridge must keep. Not so with virtio: what comes there larger than a frame, or with a blank checksum, left
+ * another machine's Linux like that, and is handed on like that.
+ */
+static void choose_rx_offloads(struct uplink *u, const struct rte_eth_dev_info *info, struct rte_eth_conf *conf)
+{
+	const uint64_t whole = RTE_ETH_RX_OFFLOAD_TCP_LRO | RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
+
+	u->whole_packets = !strcmp(info->driver_name, "net_virtio") && (info->rx_offload_capa & whole) == whole;
+	if (u->whole_packets)
+		conf->rxmode.offloads |= whole;
 }
 
 /* Configure one queue each way and start; with_intr: with the receive interrupt, which not every driver has. */
@@ -395,9 +497,10 @@ static int start(struct uplink *u, bool with_intr)
 	if (rc)
 		return rc;
 	choose_offloads(u, &info, &conf);
+	choose_rx_offloads(u, &info, &conf);
 	if ((rc = rte_eth_dev_configure(u->id, 1, 1, &conf)) || (rc = rte_eth_dev_adjust_nb_rx_tx_desc(u->id, &rx, &tx)) ||
-	    (rc = rte_eth_rx_queue_setup(u->id, 0, rx, u->socket, NULL, u->pool)) ||
-	    (rc = rte_eth_tx_queue_setup(u->id, 0, tx, u->socket, NULL)))
+	    (rc = rte_eth_rx_queue_setup(u->id, 0, rx, (unsigned)u->pool->socket_id, NULL, u->pool)) ||
+	    (rc = rte_eth_tx_queue_setup(u->id, 0, tx, (unsigned)u->pool->socket_id, NULL)))
 		return rc;
 	return rte_eth_dev_start(u->id);
 }
@@ -435,7 +538,7 @@ static int bring_up(struct uplink *u, const char *devargs, char err[256])
 	return 0;
 }
 
-int uplink_open(struct bridge *b, const char *devargs, struct rte_mempool *pool, struct rte_mempool *dma, struct uplink **out, char err[256])
+int uplink_open(struct bridge *b, const char *devargs, struct rte_mempool *pool, struct uplink **out, char err[256])
 {
 	struct uplink *u = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*u));
 	int rc;
@@ -443,9 +546,7 @@ int uplink_open(struct bridge *b, const char *devargs, struct rte_mempool *pool,
 	if (!u)
 		return fail(err, devargs, -ENOMEM, "no memory", "free some");
 	memset(u, 0, sizeof(*u));
-	u->inner = pool;
-	u->pool = dma ? dma : pool;
-	u->socket = dma ? (unsigned)dma->socket_id : (unsigned)SOCKET_ID_ANY;
+	u->pool = pool;
 	u->wake_fd = u->intr_fd = -1;
 	snprintf(u->name, sizeof(u->name), "%.*s", (int)RTE_MIN(strcspn(devargs, ","), sizeof(u->name) - 1), devargs);
 	u->port.name = u->name;
@@ -469,6 +570,7 @@ void uplink_close(struct uplink *u)
 	if (!u)
 		return;
 	bridge_remove_port(&u->port);
+	drop_waiting(u);
 	if (u->running)
 		rte_eth_dev_stop(u->id);
 	if (u->device) {

@@ -7,9 +7,8 @@
 
 struct uplink;
 
-/* Attach, configure (one queue each way, promiscuous, offloads that the driver has), start, add to the bridge. dma: NULL, or a pool of the only memory that the
- * device can reach; packets are then copied from and to `pool` on the way. err: one line. */
-int uplink_open(struct bridge *b, const char *devargs, struct rte_mempool *pool, struct rte_mempool *dma, struct uplink **out, char err[256]);
+/* Attach, configure (one queue each way, promiscuous, offloads that the driver has), start, add to the bridge. The device must reach the pool's memory. err: one line. */
+int uplink_open(struct bridge *b, const char *devargs, struct rte_mempool *pool, struct uplink **out, char err[256]);
 void uplink_close(struct uplink *u); /* NULL is fine */
 
 /* One burst from the NIC into the bridge; returns how many packets. */

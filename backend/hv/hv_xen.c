@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * hv.h on real Xen, in domain 0 or in a driver domain: XenStore by libxenstore (hv_store.c), grants by libxengnttab (hv_xen_grant.c), event channels by
- * libxenevtchn (hv_xen_event.c), memory for devices (hv_xen_dma.c). This file: opening and closing. What the process holds, Linux gives back when it dies.
+ * hv.h on real Xen, in domain 0 or in a driver domain: XenStore by libxenstore (hv_store.c), mapped grants by libxengnttab (hv_xen_grant.c), copies (hv_xen_copy.c), event
+ * channels by libxenevtchn (hv_xen_event.c), memory for devices (hv_xen_dma.c). This file: opening and closing. What the process holds, Linux gives back when it dies.
  */
 #include "hv_xen_private.h"
 
@@ -44,6 +44,8 @@ static void xen_close(struct hv *hv)
 	hv_xen_dma_fini(x);
 	if (x->store.xs)
 		hv_store_close(&x->store);
+	for (unsigned i = 0; i < XEN_COPIERS; i++)
+		pthread_mutex_destroy(&x->copier[i].lock);
 	pthread_mutex_destroy(&x->lock);
 	free(x);
 }
@@ -121,6 +123,8 @@ int hv_xen_open(struct hv **out)
 	x->store.hv.ops = &xen_ops;
 	LIST_INIT(&x->evtchns);
 	pthread_mutex_init(&x->lock, NULL);
+	for (unsigned i = 0; i < XEN_COPIERS; i++)
+		pthread_mutex_init(&x->copier[i].lock, NULL);
 	rc = hv_xen_grant_init(x);
 	if (rc == 0)
 		rc = try_evtchn(x);

@@ -2,7 +2,7 @@
 /*
  * Memory for devices in a PV domain on Xen, where what Linux calls a physical address is the domain's own numbering and a device needs the machine's. Xen is asked for
  * chunks of machine memory beyond those that Linux manages (XENMEM_increase_reservation), each contiguous and with its machine frame told, and Linux maps them for us
- * (privcmd, DOMID_SELF). Linux knows no `struct page` for them: the kernel cannot pin them, so gntdev cannot copy to or from them.
+ * (privcmd, DOMID_SELF). Linux knows no `struct page` for them: the kernel cannot pin them, so gntdev cannot copy to or from them. hv_xen_copy.c can, by their frames.
  *
  * Nobody gives them back when we are killed, which is as well, since the device may still write there; their frames are in XenStore, at HV_XEN_DMA_KEY in our home,
  * and the next back end takes them over. Called through hv_ops by main.c.
@@ -197,7 +197,9 @@ int hv_xen_dma_memory(struct hv *hv, unsigned n, void **va, uint64_t *addr)
 		backend_error("cannot open /dev/xen/privcmd: %s; load the module xen-privcmd, and run as root", strerror(-rc));
 		return rc;
 	}
-	rc = take_over_or_allocate(x, mfn, n);
+	rc = hv_xen_copy_init(x);
+	if (rc == 0)
+		rc = take_over_or_allocate(x, mfn, n);
 	if (rc) {
 		hv_xen_dma_fini(x);
 		return rc;
@@ -215,6 +217,7 @@ int hv_xen_dma_memory(struct hv *hv, unsigned n, void **va, uint64_t *addr)
 /* The devices are stopped by now: the memory goes back to Xen. */
 void hv_xen_dma_fini(struct hv_xen *x)
 {
+	hv_xen_copy_fini(x);
 	if (x->dma_va) {
 		xenforeignmemory_unmap(x->foreign, x->dma_va, (size_t)x->dma_chunks * CHUNK_PAGES);
 		reservation(XENMEM_decrease_reservation, x->dma_mfn, x->dma_chunks);

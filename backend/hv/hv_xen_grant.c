@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Grants on Xen through /dev/xen/gntdev. A single page is a mapping of its own (an ioctl, an mmap and a hypercall), so that it can be unmapped by itself; copies go
- * down in batches, one ioctl and hypercall for many segments, with Xen's own status for each.
+ * Mappings of grants on Xen through /dev/xen/gntdev. A single page is a mapping of its own (an ioctl, an mmap and a hypercall), so that it can be unmapped by itself.
+ * Copies are hv_xen_copy.c's.
  */
 #include "hv_xen_private.h"
 
@@ -86,11 +86,6 @@ static bool handle_end(struct hv_xen *x, uint32_t handle, const void *va, uint32
 
 /* ---- map and unmap ---- */
 
-static bool foreign(const struct hv_xen *x, domid_t domid)
-{
-	return domid < DOMID_FIRST_RESERVED && domid != x->self;
-}
-
 /* gntdev does not tell why a mapping failed, but it passes on why Xen refuses to copy from a page. */
 static int16_t why_refused(struct hv_xen *x, domid_t domid, gref_t gref)
 {
@@ -107,7 +102,7 @@ static void map_one(struct hv_xen *x, struct hv_map_op *op)
 {
 	op->va = NULL;
 	op->status = GNTST_bad_domain;
-	if (!foreign(x, op->domid))
+	if (!hv_xen_foreign(x, op->domid))
 		return;
 	op->va = xengnttab_map_grant_ref(x->gnttab, op->domid, op->gref, op->readonly ? PROT_READ : PROT_READ | PROT_WRITE);
 	if (!op->va) {
@@ -147,7 +142,7 @@ int hv_xen_map_ring(struct hv *hv, domid_t domid, const gref_t *grefs, unsigned 
 	uint32_t refs[XEN_RING_PAGES], handle;
 	void *at;
 
-	if (!n || n > XEN_RING_PAGES || !foreign(x, domid))
+	if (!n || n > XEN_RING_PAGES || !hv_xen_foreign(x, domid))
 		return -EINVAL;
 	memcpy(refs, grefs, n * sizeof(refs[0])); /* the library's argument is not const */
 	at = xengnttab_map_domain_grant_refs(x->gnttab, n, domid, refs, PROT_READ | PROT_WRITE);
@@ -179,74 +174,4 @@ void hv_xen_unmap_ring(struct hv *hv, void *va, unsigned n)
 
 	if (handle_end(x, handle_of(x, va), va, n))
 		xengnttab_unmap(x->gnttab, va, n);
-}
-
-/* ---- copy ---- */
-
-static int16_t end_status(const struct hv_xen *x, const struct hv_copy_end *end, uint16_t len)
-{
-	if (end->local)
-		return GNTST_okay;
-	if (end->offset + len > SLUICE_PAGE_SIZE)
-		return GNTST_bad_copy_arg;
-	return foreign(x, end->domid) ? GNTST_okay : GNTST_bad_domain;
-}
-
-static void put_end(union xengnttab_copy_ptr *to, const struct hv_copy_end *end)
-{
-	if (end->local) {
-		to->virt = end->local;
-		return;
-	}
-	to->foreign.ref = end->gref;
-	to->foreign.offset = end->offset;
-	to->foreign.domid = end->domid;
-}
-
-/* True when it is to be done by Xen; else its status is final. gntdev drops a whole batch for one segment that leaves its page or has no granted end. */
-static bool prepare(const struct hv_xen *x, struct hv_copy_op *op, xengnttab_grant_copy_segment_t *seg)
-{
-	op->status = end_status(x, &op->src, op->len);
-	if (op->status == GNTST_okay)
-		op->status = end_status(x, &op->dst, op->len);
-	if (op->status != GNTST_okay)
-		return false;
-	if (op->src.local && op->dst.local) {
-		memmove(op->dst.local, op->src.local, op->len);
-		return false;
-	}
-	*seg = (xengnttab_grant_copy_segment_t){.len = op->len, .status = GNTST_general_error};
-	put_end(&seg->source, &op->src);
-	put_end(&seg->dest, &op->dst);
-	seg->flags = (uint16_t)((op->src.local ? 0 : GNTCOPY_source_gref) | (op->dst.local ? 0 : GNTCOPY_dest_gref));
-	return true;
-}
-
-static int copy_batch(struct hv_xen *x, struct hv_copy_op *ops, unsigned n)
-{
-	xengnttab_grant_copy_segment_t seg[XEN_COPY_BATCH];
-	uint16_t op_of[XEN_COPY_BATCH];
-	unsigned nr = 0;
-	int rc = 0;
-
-	for (unsigned i = 0; i < n; i++)
-		if (prepare(x, &ops[i], &seg[nr]))
-			op_of[nr++] = (uint16_t)i;
-	if (nr && xengnttab_grant_copy(x->gnttab, nr, seg))
-		rc = errno ? -errno : -EIO;
-	for (unsigned i = 0; i < nr; i++)
-		ops[op_of[i]].status = rc ? GNTST_general_error : seg[i].status;
-	return rc;
-}
-
-int hv_xen_copy(struct hv *hv, struct hv_copy_op *ops, unsigned n)
-{
-	int rc = 0;
-
-	for (unsigned i = 0; i < n; i += XEN_COPY_BATCH) {
-		int one = copy_batch(hv_xen_of(hv), &ops[i], n - i < XEN_COPY_BATCH ? n - i : XEN_COPY_BATCH);
-
-		rc = rc ? rc : one;
-	}
-	return rc;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What hv_xen.c (opening), hv_xen_grant.c and hv_xen_event.c share. Nobody else includes it. */
+/* What hv_xen.c (opening), hv_xen_grant.c, hv_xen_copy.c, hv_xen_dma.c and hv_xen_event.c share. Nobody else includes it. */
 #ifndef BACKEND_HV_XEN_PRIVATE_H
 #define BACKEND_HV_XEN_PRIVATE_H
 
@@ -12,7 +12,9 @@
 
 #define XEN_MAPS 65536u     /* pages of guests that we may map at once */
 #define XEN_RING_PAGES 64u
-#define XEN_COPY_BATCH 128u /* segments of one ioctl */
+#define XEN_COPY_BATCH 128u /* operations of one call */
+#define XEN_COPY_PIECES (2 * XEN_COPY_BATCH) /* that Xen does for them at most */
+#define XEN_COPIERS 8u      /* threads that copy at once without waiting for each other */
 #define XEN_DMA_CHUNKS 64u  /* that devices may have */
 #define HV_XEN_DMA_KEY "data/sluice-dma" /* data is what a driver domain may write in its home */
 
@@ -30,6 +32,13 @@ struct xen_map {
 	uint32_t next_free;
 };
 
+/* Memory for one hypercall, which stays where it is while Xen reads and writes it. */
+struct xen_copier {
+	pthread_mutex_t lock;
+	struct gnttab_copy *piece; /* XEN_COPY_PIECES */
+};
+
+struct xencall_handle;
 struct xenforeignmemory_handle;
 
 struct hv_xen {
@@ -41,6 +50,9 @@ struct hv_xen {
 	void *dma_va; /* NULL: none */
 	unsigned dma_chunks;
 	xen_pfn_t dma_mfn[XEN_DMA_CHUNKS]; /* the first frame of each */
+
+	struct xencall_handle *xcall; /* NULL: all copies go through gntdev */
+	struct xen_copier copier[XEN_COPIERS];
 
 	pthread_mutex_t lock; /* what follows */
 	LIST_HEAD(, xen_evtchn) evtchns;
@@ -54,6 +66,28 @@ static inline struct hv_xen *hv_xen_of(struct hv *hv)
 	return (struct hv_xen *)hv;
 }
 
+/* Somebody else, who may have granted us something. */
+static inline bool hv_xen_foreign(const struct hv_xen *x, domid_t domid)
+{
+	return domid < DOMID_FIRST_RESERVED && domid != x->self;
+}
+
+/* Are these bytes all in memory for devices? */
+static inline bool hv_xen_in_dma(const struct hv_xen *x, const void *at, size_t len)
+{
+	size_t size = x->dma_chunks * HV_DMA_CHUNK, from = (uintptr_t)at - (uintptr_t)x->dma_va;
+
+	return from < size && len <= size - from;
+}
+
+/* The machine's frame of an address there. */
+static inline xen_pfn_t hv_xen_dma_frame(const struct hv_xen *x, uintptr_t at)
+{
+	size_t from = at - (uintptr_t)x->dma_va;
+
+	return x->dma_mfn[from / HV_DMA_CHUNK] + from % HV_DMA_CHUNK / SLUICE_PAGE_SIZE;
+}
+
 /* The libraries write each failure to stderr, and a guest can cause failures at will: this logger drops them. Statuses say the same. */
 extern struct xentoollog_logger hv_xen_quiet;
 
@@ -64,6 +98,10 @@ int hv_xen_map(struct hv *hv, struct hv_map_op *ops, unsigned n);
 int hv_xen_unmap(struct hv *hv, struct hv_unmap_op *ops, unsigned n);
 int hv_xen_map_ring(struct hv *hv, domid_t domid, const gref_t *grefs, unsigned n, void **va);
 void hv_xen_unmap_ring(struct hv *hv, void *va, unsigned n);
+
+/* hv_xen_copy.c; init: once there is memory for devices */
+int hv_xen_copy_init(struct hv_xen *x);
+void hv_xen_copy_fini(struct hv_xen *x);
 int hv_xen_copy(struct hv *hv, struct hv_copy_op *ops, unsigned n);
 
 /* hv_xen_dma.c */

@@ -85,7 +85,7 @@ struct hv_ops {
 	int (*copy)(struct hv *hv, struct hv_copy_op *ops, unsigned n);
 
 	/* Memory that a device may be given addresses of, where the machine's addresses are not those that Linux tells (a PV domain on Xen): n chunks of HV_DMA_CHUNK bytes,
-	 * zeroed, side by side at *va (aligned to one of them), each contiguous for a device from addr[i] on. No end of a copy may lie in it. Once; it stays until close, or until the
+	 * zeroed, side by side at *va (aligned to one of them), each contiguous for a device from addr[i] on. Copies to and from it cost least. Once; it stays until close, or until the
 	 * next provider after we were killed. NULL, or -ENOTSUP: any memory will do; other errors after one line on the log. */
 	int (*dma_memory)(struct hv *hv, unsigned n, void **va, uint64_t *addr);
 

@@ -148,6 +148,7 @@ int hv_suite_run(struct hv_peer *p)
 		CASE(test_copy_from_guest_to_guest),
 		CASE(test_copy_stays_in_the_page),
 		CASE(test_copy_has_a_status_for_each_segment),
+		CASE(test_copy_with_memory_for_devices),
 		CASE(test_a_domain_may_vanish_while_mapped),
 		CASE(test_events_from_the_guest),
 		CASE(test_the_fd_wakes_a_sleeper),

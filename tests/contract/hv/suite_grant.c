@@ -313,6 +313,69 @@ void test_copy_has_a_status_for_each_segment(void **state)
 	assert_int_equal(ungrant(dom, readonly), 0);
 }
 
+/* Another provider with memory for devices, or NULL where any memory will do for them. */
+static struct hv *with_device_memory(uint8_t **memory)
+{
+	struct hv *other;
+	uint64_t addr;
+	void *va;
+
+	if (!hv->ops->dma_memory || peer->ops->second(peer, &other))
+		return NULL;
+	if (other->ops->dma_memory(other, 1, &va, &addr) == 0) {
+		*memory = va;
+		return other;
+	}
+	other->ops->close(other);
+	return NULL;
+}
+
+/* It is an end like any other, also where a copy crosses its pages. */
+void test_copy_with_memory_for_devices(void **state)
+{
+	unsigned n = page(dom), m = page(dom);
+	gref_t good = grant(dom, n, 0, false), readonly = grant(dom, m, 0, true);
+	uint8_t *memory = NULL, buffer[64] = {7};
+	struct hv *other = with_device_memory(&memory);
+
+	(void)state;
+	if (!other)
+		skip();
+	struct hv_copy_op op[] = {
+		{.src = granted(dom, readonly, 0), .dst = local(memory + 3000), .len = 4096},
+		{.src = local(memory + HV_DMA_CHUNK - 1), .dst = granted(dom, good, 4095), .len = 1},
+		{.src = local(memory), .dst = granted(dom, readonly, 0), .len = 1},
+		{.src = granted(dom, 0x7fffffff, 0), .dst = local(memory), .len = 1},
+		{.src = granted(NO_DOMAIN, good, 0), .dst = local(memory), .len = 1},
+		{.src = local(memory), .dst = granted(dom, good, 1), .len = 4096},
+		{.src = local(buffer), .dst = granted(dom, good, 100), .len = 1}, /* of the same batch, but not of this memory */
+		{.src = local(buffer), .dst = local(memory + 9000), .len = 64},
+	};
+	poke(dom, m, 0, 0x66, 4096);
+	memset(memory + HV_DMA_CHUNK - 1, 0x77, 1);
+	assert_int_equal(other->ops->copy(other, op, 8), 0);
+	assert_int_equal(op[0].status, GNTST_okay);
+	assert_int_equal(memory[2999], 0);
+	assert_int_equal(memory[3000], 0x66);
+	assert_int_equal(memory[4095], 0x66);
+	assert_int_equal(memory[4096], 0x66);
+	assert_int_equal(memory[7095], 0x66);
+	assert_int_equal(memory[7096], 0);
+	assert_int_equal(op[1].status, GNTST_okay);
+	expect_byte(dom, n, 4095, 0x77);
+	assert_int_equal(op[2].status, GNTST_general_error);
+	assert_int_not_equal(op[3].status, GNTST_okay);
+	assert_int_equal(op[4].status, GNTST_bad_domain);
+	assert_int_equal(op[5].status, GNTST_bad_copy_arg);
+	assert_int_equal(op[6].status, GNTST_okay);
+	expect_byte(dom, n, 100, 7);
+	assert_int_equal(op[7].status, GNTST_okay);
+	assert_int_equal(memory[9000], 7);
+	other->ops->close(other);
+	assert_int_equal(ungrant(dom, good), 0);
+	assert_int_equal(ungrant(dom, readonly), 0);
+}
+
 void test_a_domain_may_vanish_while_mapped(void **state)
 {
 	unsigned n = page(dom);

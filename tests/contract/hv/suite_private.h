@@ -47,6 +47,7 @@ void test_copy_both_ways(void **state);
 void test_copy_from_guest_to_guest(void **state);
 void test_copy_stays_in_the_page(void **state);
 void test_copy_has_a_status_for_each_segment(void **state);
+void test_copy_with_memory_for_devices(void **state);
 void test_a_domain_may_vanish_while_mapped(void **state);
 void test_events_from_the_guest(void **state);
 void test_the_fd_wakes_a_sleeper(void **state);

@@ -92,7 +92,7 @@ static inline struct rte_mbuf *packet(struct rte_ether_addr dst, struct rte_ethe
 struct fake_port {
 	struct bridge_port port;
 	unsigned calls, count, refuse; /* refuse: drop so many of each burst */
-	struct rte_mbuf *got[1024];
+	struct rte_mbuf *got[2048];
 };
 
 static inline unsigned fake_tx(struct bridge_port *port, struct rte_mbuf **pkts, unsigned n)

@@ -68,7 +68,7 @@ static struct uplink *open_or_fail(const char *devargs)
 	struct uplink *u = NULL;
 	char err[256] = "";
 
-	if (uplink_open(b, devargs, pool, NULL, &u, err))
+	if (uplink_open(b, devargs, pool, &u, err))
 		fail_msg("%s", err);
 	return u;
 }
@@ -77,7 +77,7 @@ static void expect_error(const char *devargs, int rc, const char *words)
 {
 	struct uplink *u = NULL;
 	char err[256] = "";
-	int got = uplink_open(b, devargs, pool, NULL, &u, err);
+	int got = uplink_open(b, devargs, pool, &u, err);
 
 	if (!strstr(err, words))
 		fail_msg("\"%s\" does not say \"%s\"", err, words);
@@ -130,7 +130,7 @@ static void test_loop(void **state)
 	assert_int_equal(uplink_poll(u), 0);
 	bridge_flush(b);
 	assert_int_equal(fake_empty(&vif), 1); /* back from the wire: to the vif, not out again */
-	assert_int_equal(uplink_open(b, "net_ring0", pool, NULL, &again, err), -EEXIST);
+	assert_int_equal(uplink_open(b, "net_ring0", pool, &again, err), -EEXIST);
 	assert_non_null(strstr(err, "in use"));
 	uplink_close(u);
 	u = open_or_fail("net_ring0"); /* nothing was left behind */
@@ -176,14 +176,56 @@ static void test_wishes_are_fulfilled_in_software(void **state)
 	uplink_close(u);
 }
 
+/* Nobody polls: the ring of net_ring holds 1023, and 256 wait. */
+static struct uplink *full_wire(const char *devargs, unsigned sent)
+{
+	struct uplink *u = open_or_fail(devargs);
+
+	for (unsigned i = 0; i < sent; i++)
+		send_from_vif(packet(BROADCAST, mac(1), 0x88b5, 60, 2048));
+	return u;
+}
+
 static void test_full_wire_drops_and_counts(void **state)
 {
-	struct uplink *u = open_or_fail("net_ring3");
+	struct uplink *u = full_wire("net_ring3", 1400);
 
 	(void)state;
-	for (unsigned i = 0; i < 1200; i++)
-		send_from_vif(packet(BROADCAST, mac(1), 0x88b5, 60, 2048)); /* nobody polls: its ring holds 1023 */
-	assert_true(rte_mempool_in_use_count(pool) < 1100);
+	assert_true(rte_mempool_in_use_count(pool) < 1300);
+	while (uplink_poll(u))
+		;
+	bridge_flush(b);
+	assert_int_equal(vif.count, 1023 + 256);
+	uplink_close(u);
+}
+
+static void test_what_waits_calls_for_a_pause_and_tells_its_end(void **state)
+{
+	struct uplink *u = full_wire("net_ring4", 1023);
+	uint32_t before = bridge_relief(b);
+
+	(void)state;
+	assert_int_equal(bridge_was_crowded(b), 0);
+	send_from_vif(packet(BROADCAST, mac(1), 0x88b5, 60, 2048));
+	assert_true(bridge_was_crowded(b) > 0);
+	assert_int_equal(bridge_was_crowded(b), 0);
+	assert_int_equal(bridge_relief(b), before);
+	assert_true(uplink_poll(u) > 1); /* room for it now */
+	assert_true(uplink_poll(u) > 1);
+	assert_int_not_equal(bridge_relief(b), before);
+	while (uplink_poll(u))
+		;
+	bridge_flush(b);
+	assert_int_equal(vif.count, 1024);
+	uplink_close(u);
+}
+
+static void test_what_waits_too_long_is_dropped(void **state)
+{
+	struct uplink *u = full_wire("net_ring6", 1024);
+
+	(void)state;
+	usleep(12000);
 	while (uplink_poll(u))
 		;
 	bridge_flush(b);
@@ -342,31 +384,6 @@ static void test_veth_cut_packets(void **state)
 	run("ip link del va");
 }
 
-/* A device that reaches nothing but a pool of its own: packets are copied into it on their way out, and out of it on their way in. */
-static void test_dma_pool(void **state)
-{
-	struct rte_mempool *dma = rte_pktmbuf_pool_create("dma", 1023, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
-	struct rte_mbuf *m = packet(mac(9), mac(1), 0x88b5, 100, 40);
-	struct uplink *u = NULL;
-	char err[256] = "";
-
-	(void)state;
-	assert_non_null(dma);
-	if (uplink_open(b, "net_ring5", pool, dma, &u, err))
-		fail_msg("%s", err);
-	send_from_vif(m);
-	assert_int_equal(rte_mempool_in_use_count(pool), 0); /* on the wire: in the device's memory, and in no other */
-	assert_int_equal(rte_mempool_in_use_count(dma), 1);
-	assert_int_equal(uplink_poll(u), 1);
-	bridge_flush(b);
-	assert_int_equal(rte_mempool_in_use_count(dma), 0);
-	assert_ptr_equal(vif.got[0]->pool, pool);
-	assert_int_equal(vif.got[0]->pkt_len, 100);
-	assert_int_equal(rte_pktmbuf_mtod(vif.got[0], uint8_t *)[99], 99);
-	uplink_close(u);
-	rte_mempool_free(dma);
-}
-
 /* A frame that the kernel would refuse would stop the driver's ring for good: it must not get there. */
 static void test_veth_mtu(void **state)
 {
@@ -415,11 +432,12 @@ int main(void)
 		ON_BRIDGE(test_too_long_a_frame_is_dropped),
 		ON_BRIDGE(test_wishes_are_fulfilled_in_software),
 		ON_BRIDGE(test_full_wire_drops_and_counts),
+		ON_BRIDGE(test_what_waits_calls_for_a_pause_and_tells_its_end),
+		ON_BRIDGE(test_what_waits_too_long_is_dropped),
 		ON_BRIDGE(test_veth),
 		ON_BRIDGE(test_veth_blank_checksum),
 		ON_BRIDGE(test_veth_cut_packets),
 		ON_BRIDGE(test_veth_mtu),
-		ON_BRIDGE(test_dma_pool),
 		ON_BRIDGE(test_tap),
 	};
 

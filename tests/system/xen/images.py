@@ -8,13 +8,14 @@ import subprocess
 from packages import ROOT, XEN, Missing
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+LOAD = os.path.join(XEN, "load")  # runs in dom0, in guests and outside of the machine
 LIB = "lib/x86_64-linux-gnu"
 PMDS = "/usr/lib/x86_64-linux-gnu/dpdk/pmds-23.0"
-PMD_NAMES = ("bus_vdev", "bus_pci", "mempool_ring", "net_af_packet", "net_e1000")
+PMD_NAMES = ("bus_vdev", "bus_pci", "mempool_ring", "net_af_packet", "net_e1000", "net_virtio")
 XEN_PROGRAMS = ("xl", "xenstored", "xenconsoled", "xen-init-dom0", "libxl-save-helper")
 STORE_PROGRAMS = ("xenstore", "xenstore-ls", "xenstore-read", "xenstore-write", "xenstore-list", "xenstore-rm", "xenstore-exists", "xenstore-chmod")
 DOM0_MODULES = ("xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-privcmd", "xenfs", "veth", "loop")
-LATER_MODULES = ("xen-netback", "xen-blkback", "bridge", "brd", "ext4", "crc32c-generic", "uio_pci_generic")  # in the image, loaded by the scenarios that want them
+LATER_MODULES = ("xen-netback", "xen-blkback", "bridge", "brd", "ext4", "crc32c-generic", "uio_pci_generic", "virtio-pci", "virtio-net")  # in the image, loaded by the scenarios that want them
 DOMU_MODULES = ("xen-netfront", "xen-blkfront", "ext4", "crc32c-generic")
 DOM0_PROGRAMS = ("bash",)  # has /dev/udp, which busybox cannot speak
 DOMU_PROGRAMS = ("mkfs.ext4",)
@@ -80,14 +81,19 @@ def put_loader(root):
     shutil.copy("/lib64/ld-linux-x86-64.so.2", os.path.join(root, "lib64"))
 
 
-def put_built(root, name, *words):
+def compile_program(name, out, *words):
     """A program of the rig's own, from programs/<name>.c. words: for the linker."""
-    command = ["gcc", "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-o", os.path.join(root, "bin", name), os.path.join(HERE, "programs", f"{name}.c"), *words]
+    command = ["gcc", "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-o", out, os.path.join(HERE, "programs", f"{name}.c"), *words]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode:
         raise Missing(f"gcc {name}.c: {done.stdout.strip().splitlines()[-1]}")
+    return out
+
+
+def put_built(root, name, *words):
+    path = compile_program(name, os.path.join(root, "bin", name), *words)
     if "-static" not in words:
-        put_libraries(root, command[command.index("-o") + 1])
+        put_libraries(root, path)
 
 
 def skeleton(root, folders):
@@ -113,7 +119,7 @@ def make_domu(out):
     for name in DOMU_PROGRAMS:
         put_program(root, shutil.which(name))
     put_program(root, os.path.join(XEN, "root/sbin/ethtool"))
-    put_built(root, "load", "-static")
+    shutil.copy(LOAD, os.path.join(root, "bin"))
     shutil.copy(os.path.join(HERE, "domu-init"), os.path.join(root, "init"))
     pack(root, out)
 
@@ -158,7 +164,7 @@ def make_dom0(out, domu):
     put_sluice(root)
     for name in DOM0_PROGRAMS:
         put_program(root, shutil.which(name))
-    put_built(root, "load", "-static")
+    shutil.copy(LOAD, os.path.join(root, "bin"))
     put_built(root, "dom0cpu", "-lxenctrl")
     put_program(root, os.path.join(XEN, "root/sbin/ethtool"))
     put_program(root, shutil.which("ip"), "sbin")  # busybox has an `ip` of its own in bin, which knows less
@@ -176,6 +182,7 @@ def make_dom0(out, domu):
 
 def build():
     """Makes both images; the path of dom0's."""
+    compile_program("load", LOAD, "-static")
     domu, dom0 = os.path.join(XEN, "domu.cpio"), os.path.join(XEN, "dom0.cpio")
     make_domu(domu)
     make_dom0(dom0, domu)

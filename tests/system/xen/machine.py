@@ -21,10 +21,11 @@ class Failure(Exception):
 
 
 class Machine:
-    """Boots on entry, is gone on exit. `log` gets dom0's console and everything that is said on the command channel."""
+    """Boots on entry, is gone on exit. `log` gets dom0's console and everything that is said on the command channel.
+    outside: shell text that makes the far ends of its NICs, in a network namespace that lives as long as QEMU."""
 
-    def __init__(self, dom0, log, options=()):
-        self.dom0, self.options, self.number = dom0, options, 0
+    def __init__(self, dom0, log, options=(), outside=""):
+        self.dom0, self.options, self.outside, self.number = dom0, options, outside, 0
         self.log = open(log, "w")
         self.console = log.replace(".log", ".console")
         self.socket_path = os.path.join(XEN, f"com2.{os.getpid()}")
@@ -35,7 +36,7 @@ class Machine:
         began = time.monotonic()
         counted = "-icount" in self.options  # the machine's clock counts its instructions: for one CPU, since QEMU runs several in turn then, and the clock for all
         self.qemu = subprocess.Popen(
-            ["nice", "setpriv", "--pdeathsig", "KILL",  # it never outlives us, however we end
+            [*self._namespace(), "nice", "setpriv", "--pdeathsig", "KILL",  # it never outlives us, however we end
              "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-nographic", "-nic", "none", "-no-reboot", "-machine", "q35",
              "-accel", f"tcg,thread={'single' if counted else 'multi'}", "-cpu", "Nehalem,+rdrand", "-m", "2048", "-smp", "1" if counted else "2",
              "-kernel", os.path.join(XEN, "xen"), "-append", XEN_LINE, "-initrd", f"{XEN}/vmlinux {LINUX_LINE},{self.dom0}", "-serial", f"file:{self.console}",
@@ -49,6 +50,21 @@ class Machine:
             raise
         self.note(f"dom0 ready after {time.monotonic() - began:.1f} s")
         return self
+
+    def _namespace(self):
+        """Words before QEMU's. All of them become QEMU by exec: the pid is its own, and so is the namespace."""
+        if not self.outside:
+            return []
+        user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+        return ["unshare", *user, "--net", "sh", "-ec", self.outside + '\nexec "$@"', "outside"]
+
+    def came_out(self, interface):
+        """Packets that the machine has sent to this interface of the outside."""
+        for line in open(f"/proc/{self.qemu.pid}/net/dev"):
+            name, _, counters = line.partition(":")
+            if name.strip() == interface:
+                return int(counters.split()[1])
+        raise Failure(f"the outside has no {interface}")
 
     def __exit__(self, kind=None, *_error):
         if kind and self.channel:

@@ -33,7 +33,7 @@ def run_one(scenario, dom0):
     signal.signal(signal.SIGALRM, too_late)
     signal.alarm(scenario.limit_s)
     try:
-        with Machine(dom0, log, scenario.options) as machine:
+        with Machine(dom0, log, scenario.options, scenario.outside) as machine:
             return True, scenario(machine)
     except Failure as failure:
         return False, f"{failure}; see {os.path.relpath(log, packages.ROOT)}"

@@ -7,9 +7,10 @@ from machine import Failure
 OUTSIDE = "10.9.0.1"  # wire0, the far end of the bridge's uplink
 
 
-def scenario(limit_s, options=()):
+def scenario(limit_s, options=(), outside=""):
+    """options, outside: the machine's."""
     def mark(function):
-        function.limit_s, function.options = limit_s, options
+        function.limit_s, function.options, function.outside = limit_s, options, outside
         return function
     return mark
 

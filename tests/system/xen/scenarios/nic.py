@@ -7,16 +7,16 @@ import threading
 
 from machine import Failure
 
-from .common import OUTSIDE, create_linux, ping_from_guest, scenario, sha256, start_backend_on
+from .common import OUTSIDE, create_linux, load, ping_from_guest, scenario, sha256, start_backend_on
 
 NIC = "0000:00:05.0"
 USER_NETWORK = ("-netdev", f"user,id=outside,net=10.9.0.0/24,host={OUTSIDE},dns=10.9.0.250", "-device", "e1000,netdev=outside,addr=5")
 MIB = 4
 
 
-def give_nic_to_user_space(machine):
-    machine.run("for m in $(cat /mod/uio_pci_generic); do insmod /mod/$m; done; cd /sys/bus/pci/devices/" + NIC +
-                " && echo $(cat vendor device | sed s/0x//) >/sys/bus/pci/drivers/uio_pci_generic/new_id && [ -d driver/ ]")
+def give_nic_to_user_space(machine, nic=NIC):
+    load(machine, "uio_pci_generic")
+    machine.run(f"echo uio_pci_generic >/sys/bus/pci/devices/{nic}/driver_override; echo {nic} >/sys/bus/pci/drivers_probe; [ -d /sys/bus/pci/devices/{nic}/driver/ ]")
 
 
 class Peer:

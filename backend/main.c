@@ -162,13 +162,14 @@ static int open_uplinks(struct backend *be)
 	char err[256];
 
 	for (unsigned i = 0; i < be->opt.nr_uplinks; i++) {
-		int rc = uplink_open(be->nb.bridge, be->opt.uplink[i], be->nb.pool, &be->uplink[i], err);
+		int rc = uplink_open(be->nb.bridge, be->opt.uplink[i], be->nb.pool, be->nb.nr_lcores, &be->uplink[i], err);
 
 		if (rc) {
 			backend_error("%s", err);
 			return rc;
 		}
-		rc = poller_add_uplink(be->nb.poller, be->uplink[i]);
+		for (unsigned k = 0; !rc && k < uplink_queues(be->uplink[i]); k++)
+			rc = poller_add_uplink(k ? be->nb.lcore[k].poller : be->nb.poller, be->uplink[i], k);
 		if (rc) {
 			backend_error("uplink %s: cannot be waited for: %s", be->opt.uplink[i], strerror(-rc));
 			return rc;

@@ -47,7 +47,10 @@ struct poller {
 	TAILQ_HEAD(, poll_timer) timers;
 	struct poll_item **by_port;
 	uint32_t nr_ports;
-	struct uplink *uplink[UPLINKS];
+	struct {
+		struct uplink *uplink;
+		unsigned queue;
+	} uplink[UPLINKS];
 	unsigned nr_uplinks;
 	bool nap; /* an uplink without a descriptor: sleep in short naps */
 	bool fd_tells; /* HV_CAP_EVENT_FD */
@@ -436,13 +439,14 @@ void poller_remove_fd(struct poller *p, struct poll_fd *pfd)
 			p->ready[i].data.ptr = &wake_only; /* it may be gone when its turn comes */
 }
 
-int poller_add_uplink(struct poller *p, struct uplink *u)
+int poller_add_uplink(struct poller *p, struct uplink *u, unsigned queue)
 {
-	int fd = uplink_wait_fd(u);
+	int fd = uplink_wait_fd(u, queue);
 
 	if (p->nr_uplinks == UPLINKS)
 		return -ENOSPC;
-	p->uplink[p->nr_uplinks++] = u;
+	p->uplink[p->nr_uplinks].uplink = u;
+	p->uplink[p->nr_uplinks++].queue = queue;
 	if (fd < 0)
 		p->nap = true;
 	return fd < 0 ? 0 : watch_fd(p, fd, &wake_only);
@@ -453,7 +457,7 @@ static unsigned poll_uplinks(struct poller *p)
 	unsigned work = 0;
 
 	for (unsigned i = 0; i < p->nr_uplinks; i++)
-		work += uplink_poll(p->uplink[i]);
+		work += uplink_poll(p->uplink[i].uplink, p->uplink[i].queue);
 	return work;
 }
 

@@ -7,14 +7,17 @@
 
 struct uplink;
 
-/* Attach, configure (one queue each way, promiscuous, offloads that the driver has), start, add to the bridge. The device must reach the pool's memory. err: one line. */
-int uplink_open(struct bridge *b, const char *devargs, struct rte_mempool *pool, struct uplink **out, char err[256]);
+/* Attach, configure (promiscuous, offloads that the driver has, a queue each way for each of the lcores if it has so many), start, add to the bridge. The device must reach the pool's
+ * memory. lcores: 1 to BRIDGE_LCORES. err: one line. */
+int uplink_open(struct bridge *b, const char *devargs, struct rte_mempool *pool, unsigned lcores, struct uplink **out, char err[256]);
 void uplink_close(struct uplink *u); /* NULL is fine */
 
-/* One burst from the NIC into the bridge; returns how many packets. */
-unsigned uplink_poll(struct uplink *u);
+/* How many queues it has each way; each is for one poller. */
+unsigned uplink_queues(const struct uplink *u);
+/* One burst from a queue of the NIC into the bridge; returns how many packets. */
+unsigned uplink_poll(struct uplink *u, unsigned queue);
 /* A file descriptor that becomes readable when packets wait, so that an idle back end can sleep; -1 when the driver has none (then it must be
  * polled at intervals). */
-int uplink_wait_fd(struct uplink *u);
+int uplink_wait_fd(const struct uplink *u, unsigned queue);
 
 #endif

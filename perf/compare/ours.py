@@ -35,6 +35,10 @@ class Ours:
     def machine(self, *options):
         return json_of(self.host.program("sluice-perf"), "machine", "--json", "--cpu", f"{self.back},{self.guest}", *options, seconds=SLACK_S)
 
+    def lcores(self, *cores):
+        """From uplink to uplink through the bridge, by an lcore on each of these cores."""
+        return json_of(self.host.program(os.path.join("perf", "lcore_bench")), ",".join(map(str, cores)), self.seconds, seconds=self.seconds + SLACK_S)
+
     def tool(self, tool, *options, uplink=None):
         """sluice-perf against a back end of its own, on a core each."""
         sizes = str(options[options.index("--size") + 1]).count(",") + 1

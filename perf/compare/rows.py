@@ -106,6 +106,11 @@ def many_vifs(ours):
         Row("a busy vif beside 63 idle ones against alone", "idle", ["1 vif"], 0.97)])
 
 
+def lcores(ours):
+    return Group("two lcores", [one("two lcores", lambda: ours.lcores(ours.back, ours.guest)), one("one lcore", lambda: ours.lcores(ours.back))], [
+        Row("uplink to uplink by two lcores against one, 64 B", "two lcores", ["one lcore"], 1.5, statistic="mean", guest="none")])
+
+
 def disks(ours, peers, scratch):
     memory, disk = os.path.join(scratch, "memory", "disk.img"), os.path.join(lab.ROOT, "build", "perf.img")
     null = Group("block null, 4 KiB, QD32", [
@@ -135,4 +140,4 @@ def prepare(scratch):
 
 
 def groups(ours, peers, scratch):
-    return [*one_way(ours, peers), *guest_to_guest(ours, peers), large(ours), round_trip(ours, peers), many_vifs(ours), *disks(ours, peers, scratch)]
+    return [*one_way(ours, peers), *guest_to_guest(ours, peers), large(ours), round_trip(ours, peers), many_vifs(ours), lcores(ours), *disks(ours, peers, scratch)]

@@ -106,7 +106,7 @@ def many_queues(host):
 
     for flows, queues in ((64, 2), (1, 1)):
         told = packets(host, "loop", "--queues", "2", "--flows", str(flows))
-        check(told["queues"] == 2 and told["lost"] == 0 and told["static_pages"] == 2 * 2 * 512, f"{told}")
+        check(told["queues"] == 2 and told["lost"] == 0 and told["static_pages"] == 2 * 2 * 768, f"{told}")
         check(used(told, "queue_tx") == queues and used(told, "queue_rx") == queues, f"{flows} flows: {told['queue_tx']} {told['queue_rx']}")
     told = packets(host, "pair", "--queues", "2", "--copy", "--size", "1500")
     check(used(told, "queue_rx") == 2, f"{told}")
@@ -154,6 +154,14 @@ def machine(host):
     check(told["ping_pong_ns"] > 0 and told["tsc_ghz"] > 0.1, f"{told}")
     told = perf(host, "machine", "--copy")
     check(told["one_copy_gbps"] > 0, f"{told}")
+
+
+def lcores(host):
+    """lcore_bench: each lcore carries packets by its own queues of both uplinks."""
+    cores = [str(core) for core in sorted(os.sched_getaffinity(0))[:2]]
+    done = lab.command(host.program(os.path.join("perf", "lcore_bench")), ",".join(cores), "0.3")
+    told = json.loads(done[done.index("{"):])
+    check(told["lcores"] == len(cores) == len(told["each"]) and all(each > 0 for each in told["each"]), f"{told}")
 
 
 def bad_input(host):
@@ -254,4 +262,4 @@ def rows_on_xen(_host):
 
 
 if __name__ == "__main__":
-    tap.main(sends, receives, between_vifs, several_sizes, copies, many_vifs, many_queues, round_trips, disks, machine, bad_input, plots, rows_from_rounds, rows_on_xen, kernel_rows, comparison_row)
+    tap.main(sends, receives, between_vifs, several_sizes, copies, many_vifs, many_queues, round_trips, disks, machine, lcores, bad_input, plots, rows_from_rounds, rows_on_xen, kernel_rows, comparison_row)

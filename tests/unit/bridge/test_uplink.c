@@ -63,21 +63,26 @@ static void run(const char *command)
 		fail_msg("failed: %s", command);
 }
 
-static struct uplink *open_or_fail(const char *devargs)
+static struct uplink *open_for(unsigned lcores, const char *devargs)
 {
 	struct uplink *u = NULL;
 	char err[256] = "";
 
-	if (uplink_open(b, devargs, pool, &u, err))
+	if (uplink_open(b, devargs, pool, lcores, &u, err))
 		fail_msg("%s", err);
 	return u;
+}
+
+static struct uplink *open_or_fail(const char *devargs)
+{
+	return open_for(1, devargs);
 }
 
 static void expect_error(const char *devargs, int rc, const char *words)
 {
 	struct uplink *u = NULL;
 	char err[256] = "";
-	int got = uplink_open(b, devargs, pool, &u, err);
+	int got = uplink_open(b, devargs, pool, 1, &u, err);
 
 	if (!strstr(err, words))
 		fail_msg("\"%s\" does not say \"%s\"", err, words);
@@ -124,13 +129,13 @@ static void test_loop(void **state)
 	char err[256];
 
 	(void)state;
-	assert_int_equal(uplink_poll(u), 0);
+	assert_int_equal(uplink_poll(u, 0), 0);
 	send_from_vif(packet(mac(9), mac(1), 0x88b5, 100, 2048));
-	assert_int_equal(uplink_poll(u), 1);
-	assert_int_equal(uplink_poll(u), 0);
+	assert_int_equal(uplink_poll(u, 0), 1);
+	assert_int_equal(uplink_poll(u, 0), 0);
 	bridge_flush(b);
 	assert_int_equal(fake_empty(&vif), 1); /* back from the wire: to the vif, not out again */
-	assert_int_equal(uplink_open(b, "net_ring0", pool, &again, err), -EEXIST);
+	assert_int_equal(uplink_open(b, "net_ring0", pool, 1, &again, err), -EEXIST);
 	assert_non_null(strstr(err, "in use"));
 	uplink_close(u);
 	u = open_or_fail("net_ring0"); /* nothing was left behind */
@@ -145,7 +150,7 @@ static void test_too_long_a_frame_is_dropped(void **state)
 	(void)state;
 	bridge_input(&vif.port, m, 2);
 	bridge_flush(b);
-	assert_int_equal(uplink_poll(u), 1);
+	assert_int_equal(uplink_poll(u, 0), 1);
 	bridge_flush(b);
 	assert_int_equal(vif.got[0]->pkt_len, 1518);
 	uplink_close(u);
@@ -166,7 +171,7 @@ static void test_wishes_are_fulfilled_in_software(void **state)
 	m->l4_len = 8;
 	memset(ip + 26, 0, 2);
 	send_from_vif(m);
-	assert_int_equal(uplink_poll(u), 1);
+	assert_int_equal(uplink_poll(u, 0), 1);
 	bridge_flush(b);
 	m = vif.got[0];
 	assert_int_equal(rte_pktmbuf_linearize(m), 0);
@@ -192,7 +197,7 @@ static void test_full_wire_drops_and_counts(void **state)
 
 	(void)state;
 	assert_true(rte_mempool_in_use_count(pool) < 1300);
-	while (uplink_poll(u))
+	while (uplink_poll(u, 0))
 		;
 	bridge_flush(b);
 	assert_int_equal(vif.count, 1023 + 256);
@@ -210,10 +215,10 @@ static void test_what_waits_calls_for_a_pause_and_tells_its_end(void **state)
 	assert_true(bridge_was_crowded(b) > 0);
 	assert_int_equal(bridge_was_crowded(b), 0);
 	assert_int_equal(bridge_relief(b), before);
-	assert_true(uplink_poll(u) > 1); /* room for it now */
-	assert_true(uplink_poll(u) > 1);
+	assert_true(uplink_poll(u, 0) > 1); /* room for it now */
+	assert_true(uplink_poll(u, 0) > 1);
 	assert_int_not_equal(bridge_relief(b), before);
-	while (uplink_poll(u))
+	while (uplink_poll(u, 0))
 		;
 	bridge_flush(b);
 	assert_int_equal(vif.count, 1024);
@@ -226,7 +231,7 @@ static void test_what_waits_too_long_is_dropped(void **state)
 
 	(void)state;
 	usleep(12000);
-	while (uplink_poll(u))
+	while (uplink_poll(u, 0))
 		;
 	bridge_flush(b);
 	assert_int_equal(vif.count, 1023);
@@ -256,7 +261,7 @@ static unsigned poll_for(struct uplink *u, unsigned type)
 	unsigned found = 0;
 
 	for (unsigned i = 0; i < 2000 && !found; i++) {
-		if (!uplink_poll(u))
+		if (!uplink_poll(u, 0))
 			usleep(100);
 		bridge_flush(b);
 		for (unsigned k = 0; k < vif.count; k++)
@@ -271,12 +276,12 @@ static unsigned poll_for(struct uplink *u, unsigned type)
 static void fall_silent(struct uplink *u, int fd)
 {
 	for (unsigned i = 0; i < 50; i++) {
-		while (uplink_poll(u))
+		while (uplink_poll(u, 0))
 			;
 		bridge_flush(b);
 		fake_empty(&vif);
 		for (unsigned k = 0; k < 64; k++)
-			uplink_poll(u);
+			uplink_poll(u, 0);
 		if (!readable(fd, 20))
 			return;
 	}
@@ -286,7 +291,7 @@ static void fall_silent(struct uplink *u, int fd)
 static void wakes_up(struct uplink *u, const char *far_end)
 {
 	uint8_t frame[60] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 5, 0x88, 0xb5 };
-	int raw = raw_socket(far_end), fd = uplink_wait_fd(u);
+	int raw = raw_socket(far_end), fd = uplink_wait_fd(u, 0);
 
 	assert_true(fd >= 0);
 	for (unsigned i = 0; i < 5; i++) {
@@ -359,6 +364,54 @@ static unsigned gro_of(const char *ifname)
 }
 
 /* What does not fit the driver's frames of 2 KiB comes with its end cut off, and is dropped; what fits passes, and Linux is told to merge nothing. */
+/* As many queues as there are lcores, or as the driver has; each gives its poller packets of its own. */
+static void test_queues(void **state)
+{
+	struct uplink *u = open_for(2, "net_null0,size=64");
+
+	(void)state;
+	assert_int_equal(uplink_queues(u), 2);
+	for (unsigned queue = 0; queue < 2; queue++) {
+		assert_int_equal(uplink_poll(u, queue), BRIDGE_BURST);
+		bridge_flush(b);
+		assert_int_equal(fake_empty(&vif), BRIDGE_BURST);
+	}
+	uplink_close(u);
+}
+
+/* A packet comes to one of the queues, those of a flow all to the same; a descriptor for each tells of it. */
+static void test_veth_queues(void **state)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = inet_addr("10.9.9.2") };
+	unsigned got[2] = { 0, 0 }, sent = 0;
+	struct uplink *u;
+
+	(void)state;
+	need_namespace();
+	run("ip link add va type veth peer name vb && ip link set va up && ip link set vb up && ip addr add 10.9.9.1/24 dev vb && "
+	    "ip neigh add 10.9.9.2 lladdr 02:00:00:00:00:01 dev vb");
+	u = open_for(4, "net_af_packet0,iface=va,qpairs=2");
+	assert_int_equal(uplink_queues(u), 2);
+	for (; sent < 64; sent++) {
+		int udp = socket(AF_INET, SOCK_DGRAM, 0);
+
+		assert_int_equal(sendto(udp, "hello", 5, 0, (struct sockaddr *)&to, sizeof(to)), 5);
+		close(udp);
+	}
+	for (unsigned queue = 0; queue < 2; queue++)
+		assert_true(readable(uplink_wait_fd(u, queue), 2000));
+	for (unsigned tries = 0; tries < 1000 && got[0] + got[1] < sent; tries++) {
+		for (unsigned queue = 0; queue < 2; queue++)
+			got[queue] += uplink_poll(u, queue);
+		usleep(1000);
+	}
+	bridge_flush(b);
+	assert_int_equal(fake_empty(&vif), sent);
+	assert_true(got[0] > 0 && got[1] > 0);
+	uplink_close(u);
+	run("ip link del va");
+}
+
 static void test_veth_cut_packets(void **state)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = inet_addr("10.9.9.2") };
@@ -436,6 +489,8 @@ int main(void)
 		ON_BRIDGE(test_what_waits_too_long_is_dropped),
 		ON_BRIDGE(test_veth),
 		ON_BRIDGE(test_veth_blank_checksum),
+		ON_BRIDGE(test_queues),
+		ON_BRIDGE(test_veth_queues),
 		ON_BRIDGE(test_veth_cut_packets),
 		ON_BRIDGE(test_veth_mtu),
 		ON_BRIDGE(test_tap),

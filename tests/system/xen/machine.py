@@ -58,6 +58,11 @@ class Machine:
         user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
         return ["unshare", *user, "--net", "sh", "-ec", self.outside + '\nexec "$@"', "outside"]
 
+    def outside_words(self, *words):
+        """A command that runs there."""
+        user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
+        return ["nsenter", f"--target={self.qemu.pid}", *user, "--net", *words]
+
     def came_out(self, interface):
         """Packets that the machine has sent to this interface of the outside."""
         for line in open(f"/proc/{self.qemu.pid}/net/dev"):

@@ -10,6 +10,7 @@ from .net import a_jumbo, a_net, c_net, d_net
 from .nic import b_nic
 from .queues import a_queues
 from .save import f_save
+from .virtio import b_virtio
 
-ALL = [a_net, a_jumbo, a_queues, a_blk, d_net, d_blk, c_net, c_blk, b_nic, contract, e_life, e_linux, driver_domain, f_save, bad_input]
+ALL = [a_net, a_jumbo, a_queues, a_blk, d_net, d_blk, c_net, c_blk, b_nic, b_virtio, contract, e_life, e_linux, driver_domain, f_save, bad_input]
 ASKED_FOR = [cpu_time]  # by name: it measures, which nobody waits for in make test-xen; make perf does

@@ -161,7 +161,9 @@ static void choose_rx_offloads(struct uplink *u, const struct rte_eth_dev_info *
 /* A queue each way for each of so many lcores, as far as the driver has them; what comes from the wire is spread over them by flow (RSS), by whatever the driver hashes. */
 static void choose_queues(struct uplink *u, const struct rte_eth_dev_info *info, unsigned wanted, struct rte_eth_conf *conf)
 {
-	u->nr_queues = (uint16_t)RTE_MAX(RTE_MIN(wanted, RTE_MIN(info->max_rx_queues, info->max_tx_queues)), 1u);
+	unsigned most = RTE_MIN(info->max_rx_queues, info->max_tx_queues);
+
+	u->nr_queues = (uint16_t)(most < wanted ? most : wanted);
 	if (u->nr_queues == 1)
 		return;
 	conf->rx_adv_conf.rss_conf.rss_hf = info->flow_type_rss_offloads & (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP);

@@ -168,7 +168,7 @@ static int open_uplinks(struct backend *be)
 			backend_error("%s", err);
 			return rc;
 		}
-		for (unsigned k = 0; !rc && k < uplink_queues(be->uplink[i]); k++)
+		for (unsigned k = 0; !rc && k < be->nb.nr_lcores; k++)
 			rc = poller_add_uplink(k ? be->nb.lcore[k].poller : be->nb.poller, be->uplink[i], k);
 		if (rc) {
 			backend_error("uplink %s: cannot be waited for: %s", be->opt.uplink[i], strerror(-rc));

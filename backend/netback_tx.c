@@ -208,13 +208,35 @@ static unsigned collect(struct netback_queue *q, struct netback_tx_burst *b, boo
 	return at;
 }
 
+/* Its headers may be in more than one slot, and then in several mbufs (begin_fragment): put what there is into as few as it takes. False: it is not so, or there is no memory. */
+static bool headers_together(struct netback_tx_packet *t)
+{
+	struct rte_mbuf *m;
+
+	if (t->m->nb_segs == 1 || t->m->data_len >= HEADERS_MAX)
+		return false;
+	m = rte_pktmbuf_copy(t->m, t->m->pool, 0, UINT32_MAX);
+	if (!m)
+		return false;
+	rte_pktmbuf_free(t->m);
+	t->m = m;
+	return true;
+}
+
+static bool headers_ready(struct netback_tx_packet *t)
+{
+	if (headers_from_guest(t->m, t->gso_type, t->gso_size) == 0)
+		return true;
+	return headers_together(t) && headers_from_guest(t->m, t->gso_type, t->gso_size) == 0;
+}
+
 /* The packet is in private memory now. False: it is to be dropped. */
 static bool packet_ready(struct netback_tx_burst *b, struct netback_tx_packet *t)
 {
 	if (!copy_batch_ok(&b->copies, t->first_op, t->nr_ops))
 		return false;
 	if (t->csum_blank || t->gso_type != XEN_NETIF_GSO_TYPE_NONE)
-		return headers_from_guest(t->m, t->gso_type, t->gso_size) == 0;
+		return headers_ready(t);
 	if (t->data_validated)
 		t->m->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_GOOD;
 	return true;
@@ -268,14 +290,14 @@ static void push_responses(struct netback_queue *q)
  * receiver has NETBACK_PAUSE_US to take all that waits for it; until it has done so it pauses nobody again, so no guest holds up its neighbours for long. A NIC without room has
  * longer (bridge/uplink.c), since it is nobody's to hold up others with.
  */
-static void pause_if_crowded(struct netback_queue *q)
+static void pause_if_crowded(struct netback_queue *q, uint32_t relief)
 {
 	unsigned us = bridge_was_crowded(q->vif->nb->bridge);
 
 	if (!us)
 		return;
 	q->pause_until = rte_rdtsc() + us * (rte_get_tsc_hz() / 1000000);
-	q->pause_relief = bridge_relief(q->vif->nb->bridge);
+	q->pause_relief = relief; /* as it was before: the crowd may have gone already */
 }
 
 static bool paused(struct netback_queue *q)
@@ -290,6 +312,7 @@ static unsigned burst_through_bridge(struct netback_queue *q, bool more)
 {
 	struct netback_tx_burst *b = q->lcore->tx;
 	struct rte_mbuf *pkts[NETBACK_BURST];
+	uint32_t relief = bridge_relief(q->vif->nb->bridge);
 	unsigned slots, n;
 
 	b->nr = b->nr_rsp = b->copies.n = 0;
@@ -312,7 +335,7 @@ static unsigned burst_through_bridge(struct netback_queue *q, bool more)
 	bridge_flush(q->vif->nb->bridge); /* whoever gets them has copied them now: the guest may have its pages back */
 	if (b->lent)
 		push_responses(q);
-	pause_if_crowded(q);
+	pause_if_crowded(q, relief);
 	return slots;
 }
 

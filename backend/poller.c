@@ -49,7 +49,7 @@ struct poller {
 	uint32_t nr_ports;
 	struct {
 		struct uplink *uplink;
-		unsigned queue;
+		unsigned lcore;
 	} uplink[UPLINKS];
 	unsigned nr_uplinks;
 	bool nap; /* an uplink without a descriptor: sleep in short naps */
@@ -439,15 +439,15 @@ void poller_remove_fd(struct poller *p, struct poll_fd *pfd)
 			p->ready[i].data.ptr = &wake_only; /* it may be gone when its turn comes */
 }
 
-int poller_add_uplink(struct poller *p, struct uplink *u, unsigned queue)
+int poller_add_uplink(struct poller *p, struct uplink *u, unsigned lcore)
 {
-	int fd = uplink_wait_fd(u, queue);
+	int fd = uplink_wait_fd(u, lcore);
 
 	if (p->nr_uplinks == UPLINKS)
 		return -ENOSPC;
 	p->uplink[p->nr_uplinks].uplink = u;
-	p->uplink[p->nr_uplinks++].queue = queue;
-	if (fd < 0)
+	p->uplink[p->nr_uplinks++].lcore = lcore;
+	if (fd < 0 && lcore < uplink_queues(u))
 		p->nap = true;
 	return fd < 0 ? 0 : watch_fd(p, fd, &wake_only);
 }
@@ -457,7 +457,7 @@ static unsigned poll_uplinks(struct poller *p)
 	unsigned work = 0;
 
 	for (unsigned i = 0; i < p->nr_uplinks; i++)
-		work += uplink_poll(p->uplink[i].uplink, p->uplink[i].queue);
+		work += uplink_poll(p->uplink[i].uplink, p->uplink[i].lcore);
 	return work;
 }
 

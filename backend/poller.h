@@ -83,8 +83,8 @@ void poller_timer_cancel(struct poller *p, struct poll_timer *timer);
 
 int poller_add_fd(struct poller *p, struct poll_fd *pfd);
 void poller_remove_fd(struct poller *p, struct poll_fd *pfd);
-/* This queue of an uplink; -ENOSPC. */
-int poller_add_uplink(struct poller *p, struct uplink *u, unsigned queue);
+/* This lcore's part of an uplink; -ENOSPC. */
+int poller_add_uplink(struct poller *p, struct uplink *u, unsigned lcore);
 
 /* One round; with may_sleep, sleeps first when there is nothing to do. */
 void poller_round(struct poller *p, bool may_sleep);

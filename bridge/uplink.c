@@ -18,8 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define RX_DESCRIPTORS 512
-#define TX_DESCRIPTORS 512
+#define DESCRIPTORS 512u
 
 static int fail(char err[256], const char *devargs, int rc, const char *what, const char *todo)
 {
@@ -171,9 +170,15 @@ static void choose_queues(struct uplink *u, const struct rte_eth_dev_info *info,
 		conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
 }
 
+/* Of a queue each way. What all queues hold is half of the packet buffers at most. */
+static uint16_t descriptors(const struct uplink *u)
+{
+	return (uint16_t)rte_align32prevpow2(RTE_MIN(DESCRIPTORS, u->pool->size / (4u * u->nr_queues)));
+}
+
 static int set_up_queues(const struct uplink *u)
 {
-	uint16_t rx = RX_DESCRIPTORS, tx = TX_DESCRIPTORS;
+	uint16_t rx = descriptors(u), tx = rx;
 	unsigned socket = (unsigned)u->pool->socket_id;
 	int rc = rte_eth_dev_adjust_nb_rx_tx_desc(u->id, &rx, &tx);
 
@@ -205,13 +210,17 @@ static int start(struct uplink *u, unsigned queues, bool with_intr)
 /* The same with as much of it as the driver can. */
 static int start_somehow(struct uplink *u, unsigned queues, bool *with_intr)
 {
-	int rc = start(u, queues, *with_intr);
+	bool wanted = *with_intr;
+	int rc = start(u, queues, wanted);
 
-	if (rc && *with_intr) {
+	if (rc && wanted) {
 		*with_intr = false;
 		rc = start(u, queues, false);
 	}
-	return rc && queues > 1 ? start_somehow(u, 1, with_intr) : rc;
+	if (!rc || queues == 1)
+		return rc;
+	*with_intr = wanted;
+	return start_somehow(u, 1, with_intr);
 }
 
 /* The longest frame that the wire takes. A driver on a kernel interface does not know that interface's MTU. */
@@ -296,9 +305,11 @@ unsigned uplink_queues(const struct uplink *u)
 	return u->nr_queues;
 }
 
-int uplink_wait_fd(const struct uplink *u, unsigned queue)
+int uplink_wait_fd(const struct uplink *u, unsigned lcore)
 {
-	const struct uplink_queue *q = &u->queue[queue];
+	const struct uplink_queue *q = &u->queue[lcore];
 
+	if (lcore >= u->nr_queues)
+		return -1;
 	return q->wake_fd >= 0 ? q->wake_fd : q->intr_fd;
 }

@@ -12,12 +12,12 @@ struct uplink;
 int uplink_open(struct bridge *b, const char *devargs, struct rte_mempool *pool, unsigned lcores, struct uplink **out, char err[256]);
 void uplink_close(struct uplink *u); /* NULL is fine */
 
-/* How many queues it has each way; each is for one poller. */
+/* How many queues it has each way, at most as many as lcores: the first lcores receive, a queue each; the others share queues to send. */
 unsigned uplink_queues(const struct uplink *u);
-/* One burst from a queue of the NIC into the bridge; returns how many packets. */
-unsigned uplink_poll(struct uplink *u, unsigned queue);
+/* This lcore's part: what waits to be sent in its queue, then one burst from its queue into the bridge. How many packets, and one more while some wait: come again at once then. */
+unsigned uplink_poll(struct uplink *u, unsigned lcore);
 /* A file descriptor that becomes readable when packets wait, so that an idle back end can sleep; -1 when the driver has none (then it must be
  * polled at intervals). */
-int uplink_wait_fd(const struct uplink *u, unsigned queue);
+int uplink_wait_fd(const struct uplink *u, unsigned lcore);
 
 #endif

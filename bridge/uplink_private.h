@@ -17,9 +17,11 @@ struct uplink_queue {
 	int intr_fd;              /* the driver's receive interrupt, or -1; not ours to close */
 	rte_spinlock_t tx_lock;   /* the queue to the wire; and what follows */
 	uint32_t wait_head, wait_tail; /* free-running */
+	uint32_t wait_segs;       /* mbufs of what waits */
 	bool stalled;
 	uint64_t moved;           /* TSC: the driver took something, or the first began to wait */
 	struct rte_mbuf *waiting[UPLINK_WAIT_PACKETS];
+	uint16_t segs[UPLINK_WAIT_PACKETS]; /* of each: a packet that the driver has taken may be gone */
 } __rte_cache_aligned;
 
 struct uplink {

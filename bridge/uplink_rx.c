@@ -96,9 +96,9 @@ static unsigned receive(struct uplink *u, uint16_t queue, bool sends)
 	return n;
 }
 
-unsigned uplink_poll(struct uplink *u, unsigned queue)
+unsigned uplink_poll(struct uplink *u, unsigned lcore)
 {
-	bool sends = uplink_send_waiting(u, queue);
+	bool sends = uplink_send_waiting(u, lcore % u->nr_queues);
 
-	return receive(u, (uint16_t)queue, sends) + sends;
+	return (lcore < u->nr_queues ? receive(u, (uint16_t)lcore, sends) : 0) + sends;
 }

@@ -33,6 +33,16 @@ static uint32_t nr_waiting(const struct uplink_queue *q)
 	return __atomic_load_n(&q->wait_tail, __ATOMIC_RELAXED) - __atomic_load_n(&q->wait_head, __ATOMIC_RELAXED);
 }
 
+/* The first n of what waits do so no longer. */
+static void dequeue(struct uplink_queue *q, unsigned n)
+{
+	uint32_t head = q->wait_head;
+
+	for (unsigned i = 0; i < n; i++)
+		q->wait_segs -= q->segs[(head + i) % UPLINK_WAIT_PACKETS];
+	__atomic_store_n(&q->wait_head, head + n, __ATOMIC_RELAXED);
+}
+
 /* What waits goes before anything else. Whoever holds back for that is told when all of it has gone. */
 static void give_waiting(struct uplink *u, uint16_t queue)
 {
@@ -41,7 +51,7 @@ static void give_waiting(struct uplink *u, uint16_t queue)
 	while (nr_waiting(q)) {
 		unsigned at = q->wait_head % UPLINK_WAIT_PACKETS, n = RTE_MIN(nr_waiting(q), UPLINK_WAIT_PACKETS - at), sent = give(u, queue, &q->waiting[at], n);
 
-		__atomic_store_n(&q->wait_head, q->wait_head + sent, __ATOMIC_RELAXED);
+		dequeue(q, sent);
 		if (sent < n)
 			return;
 		if (!nr_waiting(q))
@@ -49,16 +59,20 @@ static void give_waiting(struct uplink *u, uint16_t queue)
 	}
 }
 
-/* How many of them may wait, and do. */
-static unsigned keep(struct uplink_queue *q, struct rte_mbuf **v, unsigned n)
+/* How many of them may wait, and do. All that wait for an uplink have an eighth of the packet buffers at most: the others are for those who do not wait (XSA-392). */
+static unsigned keep(const struct uplink *u, struct uplink_queue *q, struct rte_mbuf **v, unsigned n)
 {
-	unsigned kept = q->stalled ? 0 : RTE_MIN(n, UPLINK_WAIT_PACKETS - nr_waiting(q));
+	uint32_t most_segs = (u->pool->size + 1) / (8u * u->nr_queues), tail = q->wait_tail;
+	unsigned most = q->stalled ? 0 : RTE_MIN(n, UPLINK_WAIT_PACKETS - nr_waiting(q)), kept;
 
-	if (kept && !nr_waiting(q))
+	if (most && !nr_waiting(q))
 		q->moved = rte_rdtsc();
-	for (unsigned i = 0; i < kept; i++)
-		q->waiting[(q->wait_tail + i) % UPLINK_WAIT_PACKETS] = v[i];
-	__atomic_store_n(&q->wait_tail, q->wait_tail + kept, __ATOMIC_RELAXED);
+	for (kept = 0; kept < most && q->wait_segs + v[kept]->nb_segs <= most_segs; kept++, tail++) {
+		q->waiting[tail % UPLINK_WAIT_PACKETS] = v[kept];
+		q->segs[tail % UPLINK_WAIT_PACKETS] = v[kept]->nb_segs;
+		q->wait_segs += v[kept]->nb_segs;
+	}
+	__atomic_store_n(&q->wait_tail, tail, __ATOMIC_RELAXED);
 	return kept;
 }
 
@@ -71,7 +85,7 @@ static unsigned send_burst(struct uplink *u, uint16_t queue, struct rte_mbuf **v
 	bridge_lock(&q->tx_lock);
 	give_waiting(u, queue);
 	done = nr_waiting(q) ? 0 : give(u, queue, v, n);
-	done += keep(q, v + done, n - done);
+	done += keep(u, q, v + done, n - done);
 	bridge_unlock(&q->tx_lock);
 	if (nr_waiting(q))
 		bridge_crowd(u->port.bridge, STALL_US);
@@ -86,7 +100,7 @@ void uplink_drop_waiting(struct uplink_queue *q)
 
 	for (; head != q->wait_tail; head++)
 		rte_pktmbuf_free(q->waiting[head % UPLINK_WAIT_PACKETS]);
-	__atomic_store_n(&q->wait_head, head, __ATOMIC_RELAXED);
+	dequeue(q, nr_waiting(q));
 }
 
 bool uplink_send_waiting(struct uplink *u, unsigned queue)

@@ -624,6 +624,10 @@ void netfront_rings_start(struct netfront *nf)
 
 static void queue_stop(struct netfront_queue *q)
 {
+	if (!q->nf->broken) {
+		tx_reap(q); /* what was answered is not lost */
+		q->nf->broken = NULL; /* it is too late for lies: the connection has ended */
+	}
 	for (unsigned id = 0; id < NETFRONT_TX_BUFS; id++)
 		q->stats.tx_lost += q->tx_pool.state[id] == BUF_POSTED;
 	memset(q->tx_pool.state, BUF_FREE, sizeof(q->tx_pool.state));

@@ -70,11 +70,10 @@ static void answered(struct netfront *nf, const struct xen_netif_ctrl_response *
 	bool size = c->asked == XEN_NETIF_CTRL_TYPE_GET_GREF_MAPPING_SIZE, yes = rsp->status == XEN_NETIF_CTRL_STATUS_SUCCESS;
 
 	c->asked = 0;
-	if (!yes) {
-		if (!size)
-			queue_done(nf);
+	if (!yes && size)
 		return;
-	}
+	if (!yes && !c->partly)
+		return queue_done(nf);
 	if (size) {
 		c->room = rsp->data < NETFRONT_PAGES ? rsp->data : NETFRONT_PAGES;
 		c->added = 0;
@@ -82,6 +81,14 @@ static void answered(struct netfront *nf, const struct xen_netif_ctrl_response *
 		c->added += c->adding;
 	}
 	ask_to_add(nf);
+}
+
+static void begin(struct netfront *nf)
+{
+	nf->ctrl.partly = nf->ctrl.again;
+	nf->ctrl.again = false;
+	nf->stats.static_pages = 0;
+	ask_size(nf, 0);
 }
 
 void netfront_ctrl_step(struct netfront *nf)
@@ -94,12 +101,11 @@ void netfront_ctrl_step(struct netfront *nf)
 	if (!c->port)
 		return;
 	if (!c->asked) {
-		if (!event && c->id)
-			return;
-		nf->stats.static_pages = 0;
-		ask_size(nf, 0);
+		if (event || c->again || !c->id)
+			begin(nf);
 		return;
 	}
+	c->again |= event;
 	n = front_ring_pending(&c->ring);
 	if (n < 0)
 		return netfront_broken(nf, "its control response index is out of range");
@@ -116,4 +122,5 @@ void netfront_ctrl_start(struct netfront *nf)
 {
 	front_ring_init(&nf->ctrl.ring, nf->ctrl.page, 1, sizeof(union xen_netif_ctrl_sring_entry));
 	nf->ctrl.id = nf->ctrl.asked = 0;
+	nf->ctrl.again = nf->ctrl.partly = false;
 }

@@ -40,6 +40,8 @@ struct netfront_ctrl {
 	struct front_ring ring;
 	uint16_t id;            /* of the last message; 0: none was sent yet */
 	uint16_t asked;         /* XEN_NETIF_CTRL_TYPE_* of the message that is not answered yet; 0: none */
+	bool again;             /* a new back end has come while it was under way: when it is answered, all is asked from the beginning */
+	bool partly;            /* all is asked for that reason: the new back end may have answered some of the old one's messages, and refuses those pages since it has them */
 	uint32_t queue;         /* whose pages it is about: */
 	uint32_t room, added, adding; /* how many it keeps of them, has and is being asked to add */
 };

@@ -256,6 +256,48 @@ static void idle_then_event(void **state)
 	assert_int_equal(nr_seen, 1);
 }
 
+/* Two pages a buffer, as eal_dma.c has them. */
+static struct rte_mempool *two_page_pool(void *memory, size_t bytes)
+{
+	struct rte_pktmbuf_pool_private priv = {.mbuf_data_room_size = 2 * SLUICE_PAGE_SIZE - 64 - sizeof(struct rte_mbuf) - LENT_PRIVATE, .mbuf_priv_size = LENT_PRIVATE};
+	struct rte_mempool *pool = rte_mempool_create_empty("two pages", 255, sizeof(struct rte_mbuf) + LENT_PRIVATE + priv.mbuf_data_room_size, 0, sizeof(priv), SOCKET_ID_ANY,
+							    RTE_MEMPOOL_F_NO_SPREAD);
+
+	assert_non_null(pool);
+	rte_pktmbuf_pool_init(pool, &priv);
+	assert_true(rte_mempool_populate_iova(pool, memory, RTE_BAD_IOVA, bytes, NULL, NULL) > 0);
+	rte_mempool_obj_iter(pool, rte_pktmbuf_init, NULL);
+	return pool;
+}
+
+/* The second slot has the rest of the headers, and so many bytes that it begins in a page of its own. */
+static void headers_in_two_slots(void **state)
+{
+	const size_t bytes = 2 << 20;
+	const uint32_t first = 40, second = 3600;
+	void *memory = aligned_alloc(bytes, bytes);
+	struct rte_mempool *ordinary = w.nb.pool;
+	net_tx_slot slots[2] = {fake_guest_slot(&a, 0, first + second), fake_guest_slot(&a, 1, second)};
+
+	(void)state;
+	w.nb.pool = two_page_pool(memory, bytes);
+	world_frame(frame, first + second, 1, 9);
+	world_tcp(frame, first + second, false);
+	memcpy(fake_guest_tx_buffer(&a, 0), frame, first);
+	memcpy(fake_guest_tx_buffer(&a, 1), frame + first, second);
+	slots[0].req.flags = NETTXF_csum_blank | NETTXF_data_validated | NETTXF_more_data;
+	slots[0].req.offset = slots[1].req.offset = 0;
+	fake_guest_send_slots(&a, slots, 2);
+	world_settle(&w);
+	assert_int_equal(nr_seen, 1);
+	assert_int_equal(fake_guest_take_tx(&a), 2);
+	assert_int_equal(a.tx_errors, 0);
+	forget();
+	rte_mempool_free(w.nb.pool);
+	w.nb.pool = ordinary;
+	free(memory);
+}
+
 /* ---- fetch once: the ring page is out of reach, each access is let through one by one and counted ---- */
 
 static uint8_t reads[SLUICE_PAGE_SIZE];
@@ -299,6 +341,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(one_frame, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_slot_of_any_size, setup, teardown),
 		cmocka_unit_test_setup_teardown(scatter_gather, setup, teardown),
+		cmocka_unit_test_setup_teardown(headers_in_two_slots, setup, teardown),
 		cmocka_unit_test_setup_teardown(many, setup, teardown),
 		cmocka_unit_test_setup_teardown(copies_are_batched, setup, teardown),
 		cmocka_unit_test_setup_teardown(blank_checksum, setup, teardown),

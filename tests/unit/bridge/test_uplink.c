@@ -204,6 +204,41 @@ static void test_full_wire_drops_and_counts(void **state)
 	uplink_close(u);
 }
 
+/* Packets of 32 buffers each: of the pool's 2047, no more than an eighth waits. */
+static void test_what_waits_leaves_buffers_to_others(void **state)
+{
+	struct uplink *u = full_wire("net_ring7", 1023);
+
+	(void)state;
+	for (unsigned i = 0; i < 20; i++)
+		send_from_vif(packet(BROADCAST, mac(1), 0x88b5, 1500, 47));
+	assert_int_equal(rte_mempool_in_use_count(pool), 1023 + 256);
+	while (uplink_poll(u, 0))
+		;
+	bridge_flush(b);
+	assert_int_equal(vif.count, 1023 + 256 / 32);
+	uplink_close(u);
+}
+
+/* One queue and many lcores: who has left packets there looks after them, and receives nothing. */
+static void test_any_lcore_sends_what_waits(void **state)
+{
+	struct uplink *u = full_wire("net_ring8", 1033);
+
+	(void)state;
+	assert_int_equal(uplink_queues(u), 1);
+	assert_int_equal(uplink_wait_fd(u, 3), -1);
+	assert_int_equal(uplink_poll(u, 3), 1); /* still no room */
+	assert_int_equal(uplink_poll(u, 0), BRIDGE_BURST + 1);
+	assert_int_equal(uplink_poll(u, 3), 1);
+	assert_int_equal(uplink_poll(u, 3), 0);
+	while (uplink_poll(u, 0))
+		;
+	bridge_flush(b);
+	assert_int_equal(vif.count, 1033);
+	uplink_close(u);
+}
+
 static void test_what_waits_calls_for_a_pause_and_tells_its_end(void **state)
 {
 	struct uplink *u = full_wire("net_ring4", 1023);
@@ -485,6 +520,8 @@ int main(void)
 		ON_BRIDGE(test_too_long_a_frame_is_dropped),
 		ON_BRIDGE(test_wishes_are_fulfilled_in_software),
 		ON_BRIDGE(test_full_wire_drops_and_counts),
+		ON_BRIDGE(test_what_waits_leaves_buffers_to_others),
+		ON_BRIDGE(test_any_lcore_sends_what_waits),
 		ON_BRIDGE(test_what_waits_calls_for_a_pause_and_tells_its_end),
 		ON_BRIDGE(test_what_waits_too_long_is_dropped),
 		ON_BRIDGE(test_veth),

@@ -610,11 +610,31 @@ static void test_in_flight_packets_are_counted_as_lost(void **state)
 	assert_true(netfront_arm(nf, true));
 }
 
+/* Nobody has looked at the answers yet when the connection ends. */
+static void test_answered_packets_are_not_lost(void **state)
+{
+	struct netif_tx_request req;
+
+	(void)state;
+	for (unsigned i = 0; i < 100; i++) {
+		send(1, 60);
+		assert_true(script_tx_take(&back, &req));
+		if (i < 97)
+			script_tx_answer(&back, req.id, NETIF_RSP_OKAY);
+		script_push(&back);
+	}
+	script_disconnect(&back);
+	script_back(hv, "state", "5");
+	netfront_step(nf);
+	assert_int_equal(netfront_stats(nf)->tx_lost, 3);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_tx_burst),
+		T(test_answered_packets_are_not_lost),
 		T(test_tx_moved),
 		T(test_tx_notifies_only_when_asked),
 		T(test_tx_ring_full),

@@ -249,6 +249,34 @@ static void test_a_new_back_end(void **state)
 	assert_int_equal(back_ring_pending(&ring), 0);
 }
 
+/* It dies between two messages that add pages: the new one finds the second in the ring, and knows nothing of the first. */
+static void test_a_new_back_end_half_way(void **state)
+{
+	struct xen_netif_ctrl_request req;
+
+	(void)state;
+	connect_back();
+	req = take();
+	answer(&req, XEN_NETIF_CTRL_STATUS_SUCCESS, 1024);
+	req = take_addition(0, 0, 512);
+	answer(&req, XEN_NETIF_CTRL_STATUS_SUCCESS, 0);
+	hv->ops->evtchn_notify(back.channel, port);
+	netfront_step(nf);
+	req = take_addition(0, 512, NETFRONT_PAGES - 512);
+	answer(&req, XEN_NETIF_CTRL_STATUS_SUCCESS, 0);
+	netfront_step(nf);
+	req = take();
+	assert_int_equal(req.type, XEN_NETIF_CTRL_TYPE_GET_GREF_MAPPING_SIZE);
+	answer(&req, XEN_NETIF_CTRL_STATUS_SUCCESS, 1024);
+	req = take_addition(0, 0, 512);
+	answer(&req, XEN_NETIF_CTRL_STATUS_SUCCESS, 0);
+	req = take_addition(0, 512, NETFRONT_PAGES - 512);
+	answer(&req, XEN_NETIF_CTRL_STATUS_INVALID_PARAMETER, 0); /* it has them already */
+	assert_int_equal(netfront_stats(nf)->static_pages, NETFRONT_PAGES);
+	netfront_step(nf);
+	assert_int_equal(back_ring_pending(&ring), 0);
+}
+
 static void test_lies(void **state)
 {
 	struct xen_netif_ctrl_request req;
@@ -281,6 +309,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_back_end_that_does_not_know, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_answer_at_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_new_back_end, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_new_back_end_half_way, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_static_grants_wanted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lies, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_index_out_of_range, setup, teardown),

@@ -140,9 +140,34 @@ static bool is_direct(const struct hv_xen *x, const struct hv_copy_op *op)
 	return x->xcall && (!local || hv_xen_in_dma(x, local, op->len));
 }
 
+/* What a netback does for each page: all of it within a page at either end, from the one domain's to ours for devices. False: it is not that, or not in order, and nothing was done. */
+static inline bool put_page(const struct hv_xen *x, struct batch *b, struct hv_copy_op *op, unsigned number)
+{
+	uintptr_t at = (uintptr_t)op->dst.local;
+	struct gnttab_copy *piece = &b->piece[b->nr_pieces];
+
+	if (op->src.local || !x->xcall || !hv_xen_in_dma(x, op->dst.local, op->len) || at % SLUICE_PAGE_SIZE + op->len > SLUICE_PAGE_SIZE ||
+	    op->src.offset + op->len > SLUICE_PAGE_SIZE || !hv_xen_foreign(x, op->src.domid))
+		return false;
+	op->status = GNTST_okay;
+	piece->source.u.ref = op->src.gref;
+	piece->source.domid = op->src.domid;
+	piece->source.offset = op->src.offset;
+	piece->dest.u.gmfn = hv_xen_dma_frame(x, at);
+	piece->dest.domid = DOMID_SELF;
+	piece->dest.offset = (uint16_t)(at % SLUICE_PAGE_SIZE);
+	piece->len = op->len;
+	piece->flags = GNTCOPY_source_gref;
+	piece->status = GNTST_general_error;
+	b->op_of_piece[b->nr_pieces++] = (uint16_t)number;
+	return true;
+}
+
 /* Into the batch, unless its status is final already. gntdev drops a whole batch for one segment that leaves its page or has no granted end. */
 static void prepare(const struct hv_xen *x, struct batch *b, struct hv_copy_op *op, unsigned number)
 {
+	if (put_page(x, b, op, number))
+		return;
 	op->status = end_status(x, &op->src, op->len);
 	if (op->status == GNTST_okay)
 		op->status = end_status(x, &op->dst, op->len);
@@ -161,12 +186,15 @@ static void prepare(const struct hv_xen *x, struct batch *b, struct hv_copy_op *
 /* Operations begin as GNTST_okay: the first piece that is not says what became of the whole. */
 static int run_pieces(struct hv_xen *x, const struct batch *b, struct hv_copy_op *ops)
 {
+	int16_t any = GNTST_okay;
 	int rc = 0;
 
 	errno = 0;
 	if (b->nr_pieces && xencall3(x->xcall, __HYPERVISOR_grant_table_op, GNTTABOP_copy, (uintptr_t)b->piece, b->nr_pieces))
 		rc = errno ? -errno : -EIO;
 	for (unsigned i = 0; i < b->nr_pieces; i++)
+		any = (int16_t)(any | b->piece[i].status);
+	for (unsigned i = 0; (rc || any != GNTST_okay) && i < b->nr_pieces; i++)
 		if (ops[b->op_of_piece[i]].status == GNTST_okay)
 			ops[b->op_of_piece[i]].status = rc ? GNTST_general_error : b->piece[i].status;
 	return rc;

@@ -14,6 +14,7 @@
 
 #define ARGS 32u
 #define CORE_MAX 1023u
+#define VIRTIO_NET_OLD 0x1000u /* its PCI device id; that of one that knows virtio 1.0 alone is another */
 #define MEMORY_MB "128" /* without huge pages: the pool, its headers and what drivers need */
 #define CACHE_MBUFS 256u
 #define HUGE_FREE "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"
@@ -36,6 +37,36 @@ bool eal_is_pci(const char *devargs)
 
 	return sscanf(devargs, "%4x:%2x:%2x.%1x", &domain, &bus, &dev, &fn) == 4 ||
 	       sscanf(devargs, "%2x:%2x.%1x", &bus, &dev, &fn) == 3;
+}
+
+/* May its registers be behind I/O ports? Of DPDK's drivers only net_virtio reaches any there, of devices that also know the virtio of before 1.0. */
+static bool may_use_ports(const char *devargs)
+{
+	unsigned domain = 0, bus, dev, fn, device = VIRTIO_NET_OLD;
+	char path[64];
+	FILE *f;
+
+	if (!eal_is_pci(devargs))
+		return false;
+	if (sscanf(devargs, "%4x:%2x:%2x.%1x", &domain, &bus, &dev, &fn) != 4) {
+		domain = 0;
+		sscanf(devargs, "%2x:%2x.%1x", &bus, &dev, &fn);
+	}
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%04x:%02x:%02x.%x/device", domain, bus, dev, fn);
+	f = fopen(path, "re");
+	if (f && fscanf(f, "%x", &device) != 1)
+		device = VIRTIO_NET_OLD;
+	if (f)
+		fclose(f);
+	return device == VIRTIO_NET_OLD;
+}
+
+bool eal_needs_ports(char *const *uplinks, unsigned nr_uplinks)
+{
+	for (unsigned i = 0; i < nr_uplinks; i++)
+		if (may_use_ports(uplinks[i]))
+			return true;
+	return false;
 }
 
 static bool huge_pages(void)

@@ -22,6 +22,9 @@ int eal_parse_cores(const char *text, struct eal_cores *out);
 /* 0 or -errno after one line on the log. */
 int eal_start(const struct eal_cores *cores, char *const *uplinks, unsigned nr_uplinks);
 
+/* DPDK's net_virtio gives the whole process access to I/O ports as soon as it is loaded. Does the driver of any of these uplinks need it? */
+bool eal_needs_ports(char *const *uplinks, unsigned nr_uplinks);
+
 /* The pool that every packet of the back end comes from; NULL after one line on the log. */
 struct rte_mempool *eal_pool_create(void);
 
@@ -33,6 +36,8 @@ bool eal_dma_wanted(void);
 
 /* eal_pool_create on that memory. */
 struct rte_mempool *eal_dma_pool_create(void);
+/* And one of buffers of several whole pages, for large packets (netback.h, long_pool). */
+struct rte_mempool *eal_dma_long_create(void);
 
 /* Is this uplink's name a PCI address ("0000:03:00.0" or "03:00.0", with arguments or not)? */
 bool eal_is_pci(const char *devargs);

@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/io.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -190,17 +191,29 @@ static int make_lcores(struct backend *be)
 	return rc;
 }
 
-static int lcore_run(void *poller)
+/* One lcore's loop. Under Xen, Linux tells the hypervisor again of the I/O ports of a thread that has any, at the end of each system call: a thread that needs none gives them up. */
+static void lcore_loop(const struct backend *be, struct poller *poller)
 {
+	if (!eal_needs_ports(be->opt.uplink, be->opt.nr_uplinks))
+		iopl(0);
 	poller_run(poller);
+}
+
+static int lcore_run(void *backend)
+{
+	const struct backend *be = backend;
+
+	lcore_loop(be, be->nb.lcore[rte_lcore_id()].poller);
 	return 0;
 }
 
-static void run(struct netback *nb)
+static void run(struct backend *be)
 {
+	struct netback *nb = &be->nb;
+
 	for (unsigned i = 1; i < nb->nr_lcores; i++)
-		rte_eal_remote_launch(lcore_run, nb->lcore[i].poller, i);
-	poller_run(nb->poller);
+		rte_eal_remote_launch(lcore_run, be, i);
+	lcore_loop(be, nb->poller);
 	for (unsigned i = 1; i < nb->nr_lcores; i++)
 		poller_stop(nb->lcore[i].poller);
 	rte_eal_mp_wait_lcore();
@@ -310,7 +323,7 @@ int main(int argc, char **argv)
 	rc = start(&be);
 	if (rc == 0) {
 		backend_info("serving vbds on %s, and vifs on %s", be.nb.hv->ops->name, be.opt.bridge);
-		run(&be.nb);
+		run(&be);
 	}
 	stop(&be);
 	return rc == 0 ? 0 : 1;

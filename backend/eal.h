@@ -36,8 +36,6 @@ bool eal_dma_wanted(void);
 
 /* eal_pool_create on that memory. */
 struct rte_mempool *eal_dma_pool_create(void);
-/* And one of buffers of several whole pages, for large packets (netback.h, long_pool). */
-struct rte_mempool *eal_dma_long_create(void);
 
 /* Is this uplink's name a PCI address ("0000:03:00.0" or "03:00.0", with arguments or not)? */
 bool eal_is_pci(const char *devargs);

@@ -37,12 +37,6 @@ def goal(row):
     return f"{'≤' if row['goal_is'] == 'at most' else '≥'} {row['goal']}"
 
 
-def steady(ping_pong_ns):
-    """Did the cores stay as near to each other, or as far apart, as they were? By the ping-pong of a cache line, now and again; what could not be measured is 0."""
-    known = [ns for ns in ping_pong_ns if ns]
-    return not known or max(known) < 1.6 * min(known)
-
-
 def quiet(machine):
     return min(machine["idle_percent_before_after"]) >= QUIET_PERCENT
 

@@ -31,28 +31,36 @@ static void add(struct args *a, const char *arg)
 	a->v[a->n++] = (char *)(uintptr_t)arg; /* EAL takes char *, and writes to none of them */
 }
 
+struct pci_address {
+	unsigned domain, bus, dev, fn;
+};
+
+static bool parse_pci(const char *devargs, struct pci_address *a)
+{
+	if (sscanf(devargs, "%4x:%2x:%2x.%1x", &a->domain, &a->bus, &a->dev, &a->fn) == 4)
+		return true;
+	a->domain = 0;
+	return sscanf(devargs, "%2x:%2x.%1x", &a->bus, &a->dev, &a->fn) == 3;
+}
+
 bool eal_is_pci(const char *devargs)
 {
-	unsigned domain, bus, dev, fn;
+	struct pci_address a;
 
-	return sscanf(devargs, "%4x:%2x:%2x.%1x", &domain, &bus, &dev, &fn) == 4 ||
-	       sscanf(devargs, "%2x:%2x.%1x", &bus, &dev, &fn) == 3;
+	return parse_pci(devargs, &a);
 }
 
 /* May its registers be behind I/O ports? Of DPDK's drivers only net_virtio reaches any there, of devices that also know the virtio of before 1.0. */
 static bool may_use_ports(const char *devargs)
 {
-	unsigned domain = 0, bus, dev, fn, device = VIRTIO_NET_OLD;
+	unsigned device = VIRTIO_NET_OLD;
+	struct pci_address a;
 	char path[64];
 	FILE *f;
 
-	if (!eal_is_pci(devargs))
+	if (!parse_pci(devargs, &a))
 		return false;
-	if (sscanf(devargs, "%4x:%2x:%2x.%1x", &domain, &bus, &dev, &fn) != 4) {
-		domain = 0;
-		sscanf(devargs, "%2x:%2x.%1x", &bus, &dev, &fn);
-	}
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%04x:%02x:%02x.%x/device", domain, bus, dev, fn);
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%04x:%02x:%02x.%x/device", a.domain, a.bus, a.dev, a.fn);
 	f = fopen(path, "re");
 	if (f && fscanf(f, "%x", &device) != 1)
 		device = VIRTIO_NET_OLD;

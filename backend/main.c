@@ -170,7 +170,7 @@ static int open_uplinks(struct backend *be)
 			return rc;
 		}
 		for (unsigned k = 0; !rc && k < be->nb.nr_lcores; k++)
-			rc = poller_add_uplink(k ? be->nb.lcore[k].poller : be->nb.poller, be->uplink[i], k);
+			rc = poller_add_uplink(be->nb.lcore[k].poller, be->uplink[i], k);
 		if (rc) {
 			backend_error("uplink %s: cannot be waited for: %s", be->opt.uplink[i], strerror(-rc));
 			return rc;
@@ -192,18 +192,13 @@ static int make_lcores(struct backend *be)
 }
 
 /* One lcore's loop. Under Xen, Linux tells the hypervisor again of the I/O ports of a thread that has any, at the end of each system call: a thread that needs none gives them up. */
-static void lcore_loop(const struct backend *be, struct poller *poller)
-{
-	if (!eal_needs_ports(be->opt.uplink, be->opt.nr_uplinks))
-		iopl(0);
-	poller_run(poller);
-}
-
 static int lcore_run(void *backend)
 {
 	const struct backend *be = backend;
 
-	lcore_loop(be, be->nb.lcore[rte_lcore_id()].poller);
+	if (!eal_needs_ports(be->opt.uplink, be->opt.nr_uplinks))
+		iopl(0);
+	poller_run(be->nb.lcore[rte_lcore_id()].poller);
 	return 0;
 }
 
@@ -213,7 +208,7 @@ static void run(struct backend *be)
 
 	for (unsigned i = 1; i < nb->nr_lcores; i++)
 		rte_eal_remote_launch(lcore_run, be, i);
-	lcore_loop(be, nb->poller);
+	lcore_run(be);
 	for (unsigned i = 1; i < nb->nr_lcores; i++)
 		poller_stop(nb->lcore[i].poller);
 	rte_eal_mp_wait_lcore();

@@ -288,7 +288,7 @@ static void push_responses(struct netback_queue *q)
  * A sender that is faster than its receiver would only produce packets to be dropped, and where both share a pCPU it would even keep the receiver from
  * running. So, like a switch that sends PAUSE frames (IEEE 802.3x), we leave its requests alone: its ring fills, it sleeps, and the receiver catches up. A
  * receiver has NETBACK_PAUSE_US to take all that waits for it; until it has done so it pauses nobody again, so no guest holds up its neighbours for long. A NIC without room has
- * longer (bridge/uplink.c), since it is nobody's to hold up others with.
+ * longer (bridge/uplink_tx.c), since it is nobody's to hold up others with.
  */
 static void pause_if_crowded(struct netback_queue *q, uint32_t relief)
 {

@@ -95,7 +95,7 @@ static void put_seg(struct batch *b, const struct hv_copy_op *op, unsigned numbe
 }
 
 /* The end of a piece that begins `done` bytes into the operation. */
-static void put_piece_end(const struct hv_xen *x, struct gnttab_copy_ptr *to, const struct hv_copy_end *end, uint16_t done)
+static inline void put_piece_end(const struct hv_xen *x, struct gnttab_copy_ptr *to, const struct hv_copy_end *end, uint16_t done)
 {
 	uintptr_t at = (uintptr_t)end->local + done;
 
@@ -110,6 +110,19 @@ static void put_piece_end(const struct hv_xen *x, struct gnttab_copy_ptr *to, co
 	to->offset = (uint16_t)(end->offset + done);
 }
 
+/* So many bytes of the operation, from `done` on. */
+static inline void put_piece(const struct hv_xen *x, struct batch *b, const struct hv_copy_op *op, unsigned number, uint16_t done, uint16_t len, uint16_t flags)
+{
+	struct gnttab_copy *piece = &b->piece[b->nr_pieces];
+
+	put_piece_end(x, &piece->source, &op->src, done);
+	put_piece_end(x, &piece->dest, &op->dst, done);
+	piece->len = len;
+	piece->flags = flags;
+	piece->status = GNTST_general_error;
+	b->op_of_piece[b->nr_pieces++] = (uint16_t)number;
+}
+
 /* Xen copies within a page at either end. A granted end is in one, ours may cross into a second. */
 static void put_pieces(const struct hv_xen *x, struct batch *b, const struct hv_copy_op *op, unsigned number)
 {
@@ -117,17 +130,10 @@ static void put_pieces(const struct hv_xen *x, struct batch *b, const struct hv_
 	uint16_t done = 0, len;
 
 	do {
-		struct gnttab_copy *piece = &b->piece[b->nr_pieces];
-
 		len = (uint16_t)(op->len - done);
 		if (local && len > SLUICE_PAGE_SIZE - ((uintptr_t)local + done) % SLUICE_PAGE_SIZE)
 			len = (uint16_t)(SLUICE_PAGE_SIZE - ((uintptr_t)local + done) % SLUICE_PAGE_SIZE);
-		put_piece_end(x, &piece->source, &op->src, done);
-		put_piece_end(x, &piece->dest, &op->dst, done);
-		piece->len = len;
-		piece->flags = copy_flags(op);
-		piece->status = GNTST_general_error;
-		b->op_of_piece[b->nr_pieces++] = (uint16_t)number;
+		put_piece(x, b, op, number, done, len, copy_flags(op));
 		done = (uint16_t)(done + len);
 	} while (done < op->len);
 }
@@ -143,23 +149,11 @@ static bool is_direct(const struct hv_xen *x, const struct hv_copy_op *op)
 /* What a netback does for each page: all of it within a page at either end, from the one domain's to ours for devices. False: it is not that, or not in order, and nothing was done. */
 static inline bool put_page(const struct hv_xen *x, struct batch *b, struct hv_copy_op *op, unsigned number)
 {
-	uintptr_t at = (uintptr_t)op->dst.local;
-	struct gnttab_copy *piece = &b->piece[b->nr_pieces];
-
-	if (op->src.local || !x->xcall || !hv_xen_in_dma(x, op->dst.local, op->len) || at % SLUICE_PAGE_SIZE + op->len > SLUICE_PAGE_SIZE ||
+	if (op->src.local || !x->xcall || !hv_xen_in_dma(x, op->dst.local, op->len) || (uintptr_t)op->dst.local % SLUICE_PAGE_SIZE + op->len > SLUICE_PAGE_SIZE ||
 	    op->src.offset + op->len > SLUICE_PAGE_SIZE || !hv_xen_foreign(x, op->src.domid))
 		return false;
 	op->status = GNTST_okay;
-	piece->source.u.ref = op->src.gref;
-	piece->source.domid = op->src.domid;
-	piece->source.offset = op->src.offset;
-	piece->dest.u.gmfn = hv_xen_dma_frame(x, at);
-	piece->dest.domid = DOMID_SELF;
-	piece->dest.offset = (uint16_t)(at % SLUICE_PAGE_SIZE);
-	piece->len = op->len;
-	piece->flags = GNTCOPY_source_gref;
-	piece->status = GNTST_general_error;
-	b->op_of_piece[b->nr_pieces++] = (uint16_t)number;
+	put_piece(x, b, op, number, 0, op->len, GNTCOPY_source_gref);
 	return true;
 }
 

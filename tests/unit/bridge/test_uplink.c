@@ -182,6 +182,16 @@ static void test_wishes_are_fulfilled_in_software(void **state)
 }
 
 /* Nobody polls: the ring of net_ring holds 1023, and 256 wait. */
+/* So many packets come back from a looped wire to the vif; and the end of it. */
+static void expect_back(struct uplink *u, unsigned n)
+{
+	while (uplink_poll(u, 0))
+		;
+	bridge_flush(b);
+	assert_int_equal(vif.count, n);
+	uplink_close(u);
+}
+
 static struct uplink *full_wire(const char *devargs, unsigned sent)
 {
 	struct uplink *u = open_or_fail(devargs);
@@ -197,11 +207,7 @@ static void test_full_wire_drops_and_counts(void **state)
 
 	(void)state;
 	assert_true(rte_mempool_in_use_count(pool) < 1300);
-	while (uplink_poll(u, 0))
-		;
-	bridge_flush(b);
-	assert_int_equal(vif.count, 1023 + 256);
-	uplink_close(u);
+	expect_back(u, 1023 + 256);
 }
 
 /* Packets of 32 buffers each: of the pool's 2047, no more than an eighth waits. */
@@ -213,11 +219,7 @@ static void test_what_waits_leaves_buffers_to_others(void **state)
 	for (unsigned i = 0; i < 20; i++)
 		send_from_vif(packet(BROADCAST, mac(1), 0x88b5, 1500, 47));
 	assert_int_equal(rte_mempool_in_use_count(pool), 1023 + 256);
-	while (uplink_poll(u, 0))
-		;
-	bridge_flush(b);
-	assert_int_equal(vif.count, 1023 + 256 / 32);
-	uplink_close(u);
+	expect_back(u, 1023 + 256 / 32);
 }
 
 /* One queue and many lcores: who has left packets there looks after them, and receives nothing. */
@@ -232,11 +234,7 @@ static void test_any_lcore_sends_what_waits(void **state)
 	assert_int_equal(uplink_poll(u, 0), BRIDGE_BURST + 1);
 	assert_int_equal(uplink_poll(u, 3), 1);
 	assert_int_equal(uplink_poll(u, 3), 0);
-	while (uplink_poll(u, 0))
-		;
-	bridge_flush(b);
-	assert_int_equal(vif.count, 1033);
-	uplink_close(u);
+	expect_back(u, 1033);
 }
 
 static void test_what_waits_calls_for_a_pause_and_tells_its_end(void **state)
@@ -253,11 +251,7 @@ static void test_what_waits_calls_for_a_pause_and_tells_its_end(void **state)
 	assert_true(uplink_poll(u, 0) > 1); /* room for it now */
 	assert_true(uplink_poll(u, 0) > 1);
 	assert_int_not_equal(bridge_relief(b), before);
-	while (uplink_poll(u, 0))
-		;
-	bridge_flush(b);
-	assert_int_equal(vif.count, 1024);
-	uplink_close(u);
+	expect_back(u, 1024);
 }
 
 static void test_what_waits_too_long_is_dropped(void **state)
@@ -266,11 +260,7 @@ static void test_what_waits_too_long_is_dropped(void **state)
 
 	(void)state;
 	usleep(12000);
-	while (uplink_poll(u, 0))
-		;
-	bridge_flush(b);
-	assert_int_equal(vif.count, 1023);
-	uplink_close(u);
+	expect_back(u, 1023);
 }
 
 static int raw_socket(const char *ifname)

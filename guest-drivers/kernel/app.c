@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The main loop and the commands. The loop polls the network and the disks while there is traffic and for a little while after, then asks for events, looks
- * once more, and sleeps: an idle guest costs nothing. Called by main.c.
+ * The main loop and the commands. The loop polls the network and the disks while there is traffic and for a little while after, then lets other guests of its
+ * core go first, then asks for events, looks once more, and sleeps: an idle guest costs nothing. Called by main.c.
  */
 #include "app.h"
 #include "blk.h"
+#include "hypercall.h"
 #include "kernel.h"
 #include "net.h"
 #include "string.h"
 #include "text.h"
 #include <sluice/port.h>
 
-#define SPIN_NS 20000u /* about what a sleep and a wake-up cost */
-#define QUEUES 4u      /* most of the vif: half of our grants */
+#define SPIN_NS 4000u      /* idle for less: the peer is about to answer */
+#define GIVE_WAY_NS 60000u /* idle for less: it may need this core to answer. Longer: sleep; that and being woken cost more */
+#define QUEUES 4u          /* most of the vif: half of our grants */
 
 static struct xenbus *xb;
 static int shutdown_watch;
@@ -156,6 +158,8 @@ static void loop(void)
 			idle_since = now;
 		if (now - idle_since < SPIN_NS)
 			__builtin_ia32_pause();
+		else if (now - idle_since < GIVE_WAY_NS)
+			sched_op(SCHEDOP_yield, NULL);
 		else if (net_arm(send_wants_room()) && blk_arm())
 			port_wait(deadline);
 	}

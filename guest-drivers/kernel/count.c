@@ -7,17 +7,19 @@
 /* The flow of a sender's run; a new one takes the oldest one's place. */
 static unsigned find_flow(struct count *c, uint32_t src, uint32_t run)
 {
-	unsigned i;
+	unsigned i = c->last_flow;
 
+	if (c->flow[i].src == src && c->flow[i].run == run) /* packets come in bursts of one flow */
+		return i;
 	for (i = 0; i < COUNT_FLOWS; i++)
 		if (c->flow[i].src == src && c->flow[i].run == run)
-			return i;
+			return c->last_flow = i;
 	i = c->next_flow;
 	c->next_flow = (i + 1) % COUNT_FLOWS;
 	c->flow[i].src = src;
 	c->flow[i].run = run;
 	c->flow[i].next = 0;
-	return i;
+	return c->last_flow = i;
 }
 
 /* A gap counts as lost; a packet that comes late after all takes that back. */

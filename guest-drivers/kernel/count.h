@@ -14,7 +14,7 @@ struct count {
 		uint32_t src, run;
 		uint64_t next; /* the sequence number that should come */
 	} flow[COUNT_FLOWS];
-	unsigned next_flow;
+	unsigned next_flow, last_flow; /* next: replaced next; last: of the packet before */
 };
 
 /* One packet to port 9: its first 64 bytes (zeroes behind a shorter one) and its whole length. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The sender: UDP packets with sequence numbers to port 9 of one address, as fast as the ring takes them or at a given rate. Each step writes the headers of a
- * whole burst, then sends it. Called by app.c's loop.
+ * The sender: UDP packets with sequence numbers to port 9 of one address, of one flow or several, as fast as the rings take them or at a given rate. Each step
+ * writes the headers of a whole burst, then sends it. Called by app.c's loop.
  */
 #include "app.h"
+#include "count.h"
 #include "inet.h"
 #include "kernel.h"
 #include "net.h"
@@ -14,7 +15,8 @@
 
 #define BURST 32u
 #define ANSWERS 16u
-#define SOURCE_PORT 49152u
+#define SEND_FLOWS COUNT_FLOWS /* as many as one receiver can follow */
+#define SOURCE_PORT 49152u     /* of the first flow */
 #define RESOLVE_NS 3000000000ull /* so long may the address of the next hop stay unknown */
 #define SECOND_NS 1000000000ull
 #define RETRY_NS 10000000ull
@@ -23,13 +25,25 @@
 
 static struct {
 	bool active, resolved, wants_room;
-	uint32_t dst, flow;
+	uint32_t dst;
 	uint16_t size;
 	uint64_t rate;  /* packets a second; 0: no limit */
 	uint64_t seconds_ns, start_ns, end_ns; /* start: of the sending, or of the wish to while unresolved */
 	uint64_t packets;
-	uint8_t header[HEADER_BYTES]; /* what all packets begin with, but for the sequence number */
+	unsigned nr_flows, turn; /* turn: whose burst comes next */
+	struct {
+		uint32_t hash;
+		uint64_t sequence;
+	} flow[SEND_FLOWS];
+	uint8_t header[HEADER_BYTES]; /* what all packets begin with, but for what tells flows and packets apart */
 } job;
+
+/* To a receiver each flow is a run of its own, with its own sequence. */
+static void header_of_flow(unsigned flow)
+{
+	put_be16(job.header + UDP_SRC, (uint16_t)(SOURCE_PORT + flow));
+	put_be32(job.header + PROBE_RUN_AT, (uint32_t)job.start_ns + flow);
+}
 
 static void prepare_header(const uint8_t mac[6])
 {
@@ -39,18 +53,19 @@ static void prepare_header(const uint8_t mac[6])
 	memcpy(h + ETH_SRC, netfront_mac(net_vif()), 6);
 	put_be16(h + ETH_TYPE, ETH_TYPE_IP);
 	inet_ip_header(h, IP_UDP, net_ip(), job.dst, (uint16_t)(job.size - ETH_HLEN - IP_HLEN));
-	put_be16(h + UDP_SRC, SOURCE_PORT);
 	put_be16(h + UDP_DST, PORT_DISCARD);
 	put_be16(h + UDP_LENGTH, (uint16_t)(job.size - ETH_HLEN - IP_HLEN));
 	put_be16(h + UDP_CHECKSUM, 0); /* none: allowed for IPv4 */
 	put_be32(h + PROBE_MAGIC_AT, PROBE_MAGIC);
-	put_be32(h + PROBE_RUN_AT, (uint32_t)job.start_ns);
-	job.flow = net_flow(h);
+	for (unsigned i = 0; i < job.nr_flows; i++) {
+		header_of_flow(i);
+		job.flow[i].hash = net_flow(h);
+	}
 }
 
 void send_start(const char *arguments)
 {
-	uint64_t size, seconds, rate;
+	uint64_t size, seconds, rate, flows;
 	char word[32];
 	uint32_t dst;
 
@@ -66,8 +81,13 @@ void send_start(const char *arguments)
 		print_line("send: error: seconds must be 1 to 86400, rate at most 1000000000 packets a second");
 		return;
 	}
+	if (!text_number(arguments, "flows", 1, &flows) || !flows || flows > SEND_FLOWS) {
+		print_line("send: error: flows must be 1 to %u", SEND_FLOWS);
+		return;
+	}
 	memset(&job, 0, sizeof(job));
 	job.active = true;
+	job.nr_flows = (unsigned)flows;
 	job.dst = dst;
 	job.size = (uint16_t)size;
 	job.rate = rate;
@@ -131,16 +151,31 @@ static void fill(struct netfront_buf *b, uint64_t sequence)
 }
 
 /* A burst that does not fit whole waits: many small ones would cost more. Some room stays for answers: this guest can be pinged while it sends. */
-static bool send_burst(unsigned n)
+static bool send_burst(unsigned flow, unsigned n)
 {
 	struct netfront_buf bufs[BURST];
+	uint32_t hash = job.flow[flow].hash;
 
-	if (netfront_tx_room_flow(net_vif(), job.flow) < n + ANSWERS || netfront_tx_alloc_flow(net_vif(), job.flow, bufs, n) != n)
+	if (netfront_tx_room_flow(net_vif(), hash) < n + ANSWERS || netfront_tx_alloc_flow(net_vif(), hash, bufs, n) != n)
 		return false;
+	header_of_flow(flow);
 	for (unsigned i = 0; i < n; i++)
-		fill(&bufs[i], job.packets + i);
+		fill(&bufs[i], job.flow[flow].sequence++);
 	job.packets += netfront_tx(net_vif(), bufs, n);
 	return true;
+}
+
+/* Of the first flow, in turn, that has room for it: flows of one queue share its room. */
+static bool send_any(unsigned n)
+{
+	for (unsigned tried = 0; tried < job.nr_flows; tried++) {
+		unsigned flow = job.turn;
+
+		job.turn = (job.turn + 1) % job.nr_flows;
+		if (send_burst(flow, n))
+			return true;
+	}
+	return false;
 }
 
 static void lower(uint64_t *deadline, uint64_t to)
@@ -172,7 +207,7 @@ bool send_step(uint64_t *deadline_ns)
 		lower(deadline_ns, job.start_ns + scale(job.packets, SECOND_NS, job.rate));
 		return false;
 	}
-	job.wants_room = !send_burst(n);
+	job.wants_room = !send_any(n);
 	return !job.wants_room;
 }
 

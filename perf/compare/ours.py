@@ -12,6 +12,7 @@ MEMORY_MIB = 768
 SLACK_S = 30       # what a run may take longer than it measures
 NULL_SINK, NULL_SOURCE = "net_null0,no-rx=1", "net_null0,size=64,copy=1"
 KERNELS = [("perf1", "10.77.0.11", "00:16:3e:00:01:01"), ("perf2", "10.77.0.12", "00:16:3e:00:01:02")]
+PAIR_QUEUES, PAIR_FLOWS = 4, 16  # between kernels: 4 * 256 slots, as the peer's ring has 1024 descriptors
 ECHO = ("perf3", "10.77.0.13", "00:16:3e:00:01:03")
 
 
@@ -57,11 +58,11 @@ class Ours:
 
     # ---- the minimal kernel ----
 
-    def boot(self, kernel, disks=(), vif=True):
+    def boot(self, kernel, disks=(), vif=True, queues=1):
         name, ip, mac = kernel
         if not os.path.exists(lab.GUEST_ELF):
             raise LabError("the minimal kernel is not built: make guest")
-        self.host.create(name, ip, mac, disks=disks, vif=vif)
+        self.host.create(name, ip, mac, disks=disks, vif=vif, extra=f"queues={queues}")
         console = self.host.console(name)
         console.expect("ready", 10)
         return console
@@ -74,17 +75,17 @@ class Ours:
                 console.close()
             self.host.sluice("destroy", name, check=False)
 
-    def with_kernels(self, work, kernels, uplink=None, disks=()):
+    def with_kernels(self, work, kernels, uplink=None, disks=(), queues=1):
         self.up(uplink)
         try:
-            return work(*[self.boot(kernel, disks, vif=not disks) for kernel in kernels])
+            return work(*[self.boot(kernel, disks, vif=not disks, queues=queues) for kernel in kernels])
         finally:
             self.forget(*[name for name, _ip, _mac in kernels])
             self.down()
 
-    def send(self, console, ip, size, seconds):
+    def send(self, console, ip, size, seconds, flows=1):
         """(packets that the ring took, seconds)"""
-        told = console.ask(f"send dst={ip} size={size} seconds={seconds}", r"send: (?:packets=(\d+) bytes=\d+ ns=(\d+)|error.*)", seconds + 15)
+        told = console.ask(f"send dst={ip} size={size} seconds={seconds} flows={flows}", r"send: (?:packets=(\d+) bytes=\d+ ns=(\d+)|error.*)", seconds + 15)
         if not told[1]:
             raise LabError(told[0])
         return int(told[1]), int(told[2]) / 1e9
@@ -92,14 +93,14 @@ class Ours:
     def kernel_pair(self, size):
         """From one kernel to another: what the second one's own counter says, Mpps."""
         def work(sender, receiver):
-            self.send(sender, KERNELS[1][1], size, 1)  # addresses are learnt, buffers are warm
+            self.send(sender, KERNELS[1][1], size, 1, PAIR_FLOWS)  # addresses are learnt, buffers are warm
             receiver.ask("reset", "reset: ok")
-            self.send(sender, KERNELS[1][1], size, self.seconds)
+            self.send(sender, KERNELS[1][1], size, self.seconds, PAIR_FLOWS)
             time.sleep(0.2)
             told = receiver.ask("report", r"count: packets=(\d+) bytes=\d+ lost=\d+ first_ns=(\d+) last_ns=(\d+)")
             packets, first, last = map(int, told.groups())
             return {"tool": "minimal kernel", "mean": packets / max(1, last - first) * 1e3}
-        return self.with_kernels(work, KERNELS)
+        return self.with_kernels(work, KERNELS, queues=PAIR_QUEUES)
 
     def kernel_tx(self, size):
         """From a kernel to nobody: a hosted domain answers for the address, then goes, and the bridge finds no port to flood to."""

@@ -28,6 +28,10 @@ def talks_outside_and_between(host):
     sender.ask("send dst=10.77.0.12 size=64 seconds=1", r"send: packets=\d+", 5)
     got = receiver.ask("report", r"count: packets=(\d+)")
     check(int(got[1]) > 1000, f"only {got[1]} packets arrived")
+    receiver.ask("reset", "reset: ok")
+    sent = sender.ask("send dst=10.77.0.12 size=64 seconds=1 flows=16", r"send: packets=(\d+)", 5)
+    arrived, lost = map(int, receiver.ask("report", r"count: packets=(\d+) bytes=\d+ lost=(\d+)").groups())
+    check(int(sent[1]) - 1024 <= arrived + lost <= int(sent[1]), f"of {sent[1]} packets in 16 flows {arrived} arrived and {lost} are counted as lost")
 
 
 def flows_have_queues(host):

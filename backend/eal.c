@@ -3,11 +3,9 @@
 #include "eal.h"
 #include "log.h"
 #include "store.h"
-#include <bridge/lent.h>
 #include <errno.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
-#include <rte_mempool.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +14,6 @@
 #define CORE_MAX 1023u
 #define VIRTIO_NET_OLD 0x1000u /* its PCI device id; that of one that knows virtio 1.0 alone is another */
 #define MEMORY_MB "128" /* without huge pages: the pool, its headers and what drivers need */
-#define CACHE_MBUFS 256u
 #define HUGE_FREE "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"
 #define HUGE_ENOUGH 64u
 
@@ -207,16 +204,4 @@ int eal_start(const struct eal_cores *cores, char *const *uplinks, unsigned nr_u
 			      a.cores, MEMORY_MB);
 	backend_log_dpdk();
 	return rc;
-}
-
-struct rte_mempool *eal_pool_create(void)
-{
-	struct rte_mempool *pool;
-
-	if (eal_dma_wanted())
-		return eal_dma_pool_create();
-	pool = rte_pktmbuf_pool_create("sluice", EAL_MBUFS, CACHE_MBUFS, LENT_PRIVATE, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
-	if (!pool)
-		backend_error("no memory for %u packet buffers: %s; give DPDK more", EAL_MBUFS, rte_strerror(rte_errno));
-	return pool;
 }

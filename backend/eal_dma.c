@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Memory for the DMA of NICs where DPDK cannot find out a device's addresses by itself: a PV domain on Xen (hv.h, dma_memory). It becomes a heap of DPDK's with the addresses that
- * the hypervisor told; all packets and the rings of drivers lie in it. Called by main.c and eal.c.
+ * the hypervisor told; all packets and the rings of drivers lie in it. Called by main.c, eal.c and eal_pool.c.
  */
 #include "eal.h"
 #include "log.h"
@@ -12,7 +12,6 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_malloc.h>
-#include <rte_mbuf_pool_ops.h>
 #include <rte_mempool.h>
 #include <rte_memzone.h>
 #include <string.h>
@@ -21,7 +20,6 @@
 #define CHUNKS 15u
 #define POOL_CHUNKS 12u
 #define DMA_MBUFS 3071u /* the rings' 512 each way, bursts of packets of 64 KiB, what waits for guests, and the pool's cache */
-#define CACHE_MBUFS 256u
 /* Two pages each: the mbuf and room for a short packet in the first, and a second where a whole page of a guest comes with one copy (netback_tx.c). */
 #define MBUF_BYTES (2 * SLUICE_PAGE_SIZE)
 #define DATA_ROOM ((uint16_t)(MBUF_BYTES - RTE_CACHE_LINE_SIZE - sizeof(struct rte_mbuf) - LENT_PRIVATE)) /* the mempool has a line of its own before each */
@@ -86,32 +84,20 @@ static void give_back(struct rte_mempool_memhdr *hdr, void *zone)
 	rte_memzone_free(zone);
 }
 
-/* Chunks of memory for the pool, each full of buffers that begin with a page (rte_mempool_populate_default begins anywhere). */
-static int populate(struct rte_mempool *pool, int socket)
+/* Chunks of memory, each full of buffers that begin with a page (rte_mempool_populate_default begins anywhere). */
+static int populate(struct rte_mempool *pool)
 {
-	const struct rte_memzone *zone = rte_memzone_reserve_aligned("sluice-mbufs", POOL_CHUNKS * HV_DMA_CHUNK, socket, 0, HV_DMA_CHUNK);
+	const struct rte_memzone *zone = rte_memzone_reserve_aligned("sluice-mbufs", POOL_CHUNKS * HV_DMA_CHUNK, heap_socket(), 0, HV_DMA_CHUNK);
 
 	return zone ? rte_mempool_populate_virt(pool, zone->addr, zone->len, HV_DMA_CHUNK, give_back, (void *)(uintptr_t)zone) : -rte_errno;
 }
 
-/* What rte_pktmbuf_pool_create does, but for where the buffers begin. */
 struct rte_mempool *eal_dma_pool_create(void)
 {
-	struct rte_pktmbuf_pool_private priv = {.mbuf_data_room_size = DATA_ROOM, .mbuf_priv_size = LENT_PRIVATE};
 	int socket = heap_socket();
-	struct rte_mempool *pool = NULL;
+	struct rte_mempool *pool = socket >= 0 ? eal_pool_make("sluice-dma", DMA_MBUFS, DATA_ROOM, socket, RTE_MEMPOOL_F_NO_SPREAD, populate) : NULL;
 
-	if (socket >= 0)
-		pool = rte_mempool_create_empty("sluice-dma", DMA_MBUFS, sizeof(struct rte_mbuf) + LENT_PRIVATE + DATA_ROOM, CACHE_MBUFS, sizeof(priv), socket, RTE_MEMPOOL_F_NO_SPREAD);
 	if (!pool)
-		goto fail;
-	rte_pktmbuf_pool_init(pool, &priv);
-	if (rte_mempool_set_ops_byname(pool, rte_mbuf_best_mempool_ops(), NULL) || populate(pool, socket) < 0)
-		goto fail;
-	rte_mempool_obj_iter(pool, rte_pktmbuf_init, NULL);
+		backend_error("DPDK does not take the memory for network cards: %s", rte_strerror(socket < 0 ? -socket : rte_errno));
 	return pool;
-fail:
-	backend_error("DPDK does not take the memory for network cards: %s", rte_strerror(socket < 0 ? -socket : rte_errno));
-	rte_mempool_free(pool);
-	return NULL;
 }

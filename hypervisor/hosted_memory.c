@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sluice/huge.h>
 #include <sluice/shm.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -14,7 +15,7 @@
 
 #include "machine.h"
 
-#define WINDOW_FIRST (HVSHARE_HOSTED_FIRST + HVSHARE_DOMAINS) /* behind the shared_info frames */
+#define WINDOW_FIRST huge_round(HVSHARE_HOSTED_FIRST + HVSHARE_DOMAINS) /* behind the shared_info frames */
 
 static struct hosted_memory memories[HVSHARE_DOMAINS]; /* by domid; generation 0: none */
 
@@ -23,7 +24,12 @@ const struct hosted_memory *hosted_memory_of(domid_t domid)
 	return domid < HVSHARE_DOMAINS && memories[domid].generation ? &memories[domid] : NULL;
 }
 
-/* The first place in the window where n frames fit. */
+static mfn_t huge_round(mfn_t mfn)
+{
+	return (mfn + HUGE_FRAMES - 1) & ~(mfn_t)(HUGE_FRAMES - 1);
+}
+
+/* The first place in the window where n frames fit, from a huge page's start. */
 static mfn_t find_place(uint64_t n)
 {
 	mfn_t at = WINDOW_FIRST;
@@ -32,7 +38,7 @@ static mfn_t find_place(uint64_t n)
 		const struct hosted_memory *m = &memories[i];
 
 		if (m->generation && at < m->first + m->frames && m->first < at + n) {
-			at = m->first + m->frames;
+			at = huge_round(m->first + m->frames);
 			i = ~0u; /* from the start: another may be in the way there */
 		}
 	}
@@ -57,7 +63,10 @@ static int map_at(mfn_t mfn, uint64_t n, int fd, mfn_t offset)
 	void *va = mmap(machine_ptr(mfn), n << SLUICE_PAGE_SHIFT, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd,
 			(off_t)(offset << SLUICE_PAGE_SHIFT));
 
-	return va == MAP_FAILED ? -errno : 0;
+	if (va == MAP_FAILED)
+		return -errno;
+	huge_advise(va, n << SLUICE_PAGE_SHIFT);
+	return 0;
 }
 
 static mfn_t shared_info_frame(domid_t domid)

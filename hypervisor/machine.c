@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sluice/huge.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -47,7 +48,7 @@ static int map_memfd(const char *name, size_t size, int *fd, void **at)
 	*fd = memfd_create(name, MFD_CLOEXEC);
 	if (*fd < 0 || ftruncate(*fd, (off_t)size))
 		return -errno;
-	*at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, *fd, 0);
+	*at = huge_map(*fd, size);
 	if (*at != MAP_FAILED)
 		return 0;
 	*at = NULL;

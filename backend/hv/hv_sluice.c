@@ -6,6 +6,7 @@
 #include "hv_sluice_private.h"
 
 #include <errno.h>
+#include <sluice/huge.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,7 +116,7 @@ static int map_whole(int fd, size_t min, size_t *bytes, void **at)
 	if (!st.st_size || (size_t)st.st_size < min)
 		return -EPROTO;
 	*bytes = (size_t)st.st_size;
-	*at = mmap(NULL, *bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	*at = huge_map(fd, *bytes);
 	if (*at == MAP_FAILED) {
 		*at = NULL;
 		return -errno;

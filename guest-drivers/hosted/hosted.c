@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A process becomes a domain and stops being one (hosted.h): the socket, the memory, the bell, and messages to sluiced. */
 #include <errno.h>
+#include <sluice/huge.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,7 +110,7 @@ static int ask(const char *name, unsigned memory_mib, struct hosted_reply *reply
 
 static int set_up(const struct hosted_reply *reply)
 {
-	void *memory = mmap(NULL, reply->nr_pages << SLUICE_PAGE_SHIFT, PROT_READ | PROT_WRITE, MAP_SHARED, hosted.memory_fd, 0);
+	void *memory = huge_map(hosted.memory_fd, reply->nr_pages << SLUICE_PAGE_SHIFT);
 	int rc;
 
 	if (memory == MAP_FAILED)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* hypervisor/hosted_memory.c: where it lies, what it counts, and what a caged guest can do with it. */
 #include <setjmp.h>
+#include <sluice/huge.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -50,6 +51,7 @@ static void test_layout(void **state)
 	assert_true(d->hosted && !d->pause_count && !d->p2m);
 	assert_non_null(m);
 	assert_in_range(m->first, HVSHARE_HOSTED_FIRST + HVSHARE_DOMAINS, HVSHARE_ALL_FRAMES - PAGES);
+	assert_int_equal((uintptr_t)machine_ptr(m->first) % HUGE_SIZE, 0);
 	assert_int_equal(d->share->memory_generation, m->generation);
 	assert_int_equal(d->shared_info_mfn, HVSHARE_HOSTED_FIRST + d->domid);
 	assert_int_equal(d->share->grant_mfn[0], m->first + HOSTED_PFN_GRANT);
@@ -102,8 +104,8 @@ static void test_places(void **state)
 	domain_destroy(d[1]);
 	assert_int_equal(*(uint8_t *)machine_ptr(middle + 70), 0);
 	assert_int_equal(machine.share->frame_owner[middle + 70], 0);
-	d[1] = hosted("d", PAGES + 1); /* does not fit there */
-	assert_int_equal(hosted_memory_of(d[1]->domid)->first, middle + 2 * PAGES);
+	d[1] = hosted("d", HUGE_FRAMES + 1); /* does not fit there: each begins with a huge page */
+	assert_int_equal(hosted_memory_of(d[1]->domid)->first, middle + 2 * HUGE_FRAMES);
 	domain_destroy(d[1]);
 	d[1] = hosted("e", PAGES);
 	assert_int_equal(hosted_memory_of(d[1]->domid)->first, middle);

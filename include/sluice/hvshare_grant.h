@@ -159,8 +159,8 @@ static inline bool hvshare_frame_grantable(const struct hvshare *s, domid_t domi
 	       (readonly || !(s->frame_use[mfn] & HVSHARE_FRAME_SEALED));
 }
 
-/* Set GTF_reading (and GTF_writing) in an entry that permits it. */
-static inline int16_t hvshare_entry_mark(uint32_t *word, domid_t grantee, bool readonly)
+/* Set GTF_reading (and GTF_writing) in an entry that permits it. *before: its flags until now. */
+static inline int16_t hvshare_entry_mark(uint32_t *word, domid_t grantee, bool readonly, uint16_t *before)
 {
 	uint32_t mark = GTF_reading | (readonly ? 0 : GTF_writing);
 	uint32_t seen = shm_load_acquire(word);
@@ -169,6 +169,7 @@ static inline int16_t hvshare_entry_mark(uint32_t *word, domid_t grantee, bool r
 		if ((seen & (GTF_type_mask | GTF_sub_page)) != GTF_permit_access || seen >> 16 != grantee ||
 		    (!readonly && (seen & GTF_readonly)))
 			return GNTST_general_error;
+		*before = (uint16_t)seen;
 		if ((seen & mark) == mark || __atomic_compare_exchange_n(word, &seen, seen | mark, false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE))
 			return GNTST_okay;
 	}
@@ -189,12 +190,18 @@ struct hvshare_use {
 	mfn_t mfn;
 	uint32_t *word;
 	uint32_t marks;
+	uint16_t flags; /* of the entry, without the marks */
 };
 
-/* Orders: our accesses to the page before the guest's sight of an unused entry. */
+/*
+ * Orders: our accesses to the page before the guest's sight of an unused entry. The ABI forbids a guest to change an entry with GTF_writing (grant_table.h), so that its flags can be put back
+ * with no locked instruction, which would wait for all stores to the page; one with GTF_reading alone may become read-only or writable meanwhile.
+ */
 static inline void hvshare_grant_end(const struct hvshare_use *use)
 {
-	if (use->marks)
+	if (use->marks & GTF_writing)
+		__atomic_store_n((uint16_t *)use->word, use->flags, __ATOMIC_RELEASE);
+	else if (use->marks)
 		__atomic_fetch_and(use->word, ~use->marks, __ATOMIC_RELEASE);
 }
 
@@ -215,10 +222,11 @@ static inline __attribute__((always_inline)) int16_t hvshare_grant_begin(const s
 		return GNTST_bad_gntref;
 	pin = &d->pin[gref];
 	use->word = hvshare_grant_word(w, d, gref);
-	status = hvshare_entry_mark(use->word, grantee, readonly);
+	status = hvshare_entry_mark(use->word, grantee, readonly, &use->flags);
 	if (status != GNTST_okay)
 		return status;
 	use->marks = (GTF_reading | GTF_writing) & ~hvshare_pin_bits(pin->count);
+	use->flags &= (uint16_t)~use->marks;
 	use->mfn = pin->count ? pin->mfn : shm_load(use->word + 1);
 	if (!hvshare_frame_grantable(w->share, domid, (uint32_t)use->mfn, readonly)) {
 		hvshare_grant_end(use);

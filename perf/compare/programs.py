@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Starting and ending what scripts/perf measures with: one command to its JSON, one process to its end, and what the machine is like."""
+import contextlib
 import json
 import os
 import signal
 import subprocess
+import sys
 import time
 
 from lab import LabError
 
-HUGE_FREE = "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"
+HUGE = "/sys/kernel/mm/hugepages/hugepages-2048kB"
 HUGE_ENOUGH = 512  # for two peers and the back end
 
 
@@ -47,12 +49,34 @@ def value(told, key):
     return told[key]
 
 
-def huge_pages():
+def huge_pages(which="free"):
+    """2 MiB pages: "free", or all that are reserved ("nr")."""
     try:
-        with open(HUGE_FREE) as file:
+        with open(f"{HUGE}/{which}_hugepages") as file:
             return int(file.read())
     except OSError:
         return 0
+
+
+@contextlib.contextmanager
+def reserved_huge_pages():
+    """Enough 2 MiB pages for a while, as whoever uses DPDK reserves them; true when there are. Those that were not there before go back."""
+    before, missing = huge_pages("nr"), HUGE_ENOUGH - huge_pages()
+    if missing > 0:
+        set_huge_pages(before + missing)
+    try:
+        yield huge_pages() >= HUGE_ENOUGH
+    finally:
+        if missing > 0:
+            set_huge_pages(before)
+
+
+def set_huge_pages(number):
+    try:
+        with open(f"{HUGE}/nr_hugepages", "w") as file:
+            file.write(str(number))
+    except OSError as error:
+        print(f"perf: {number} pages of 2 MiB cannot be reserved: {error.strerror}; all programs get along with 4 KiB pages", file=sys.stderr)
 
 
 def idle_percent(seconds=0.2):

@@ -12,7 +12,7 @@
 #include "text.h"
 #include <sluice/port.h>
 
-#define SPIN_NS 4000u      /* idle for less: the peer is about to answer */
+#define SPIN_NS 8000u      /* idle for less: the peer is about to answer */
 #define GIVE_WAY_NS 60000u /* idle for less: it may need this core to answer. Longer: sleep; that and being woken cost more */
 #define QUEUES 4u          /* most of the vif: half of our grants */
 

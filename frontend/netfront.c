@@ -13,6 +13,7 @@
 
 #define TX_OFFSETS 40u /* 40 * 64: a packet of 1536 bytes still fits behind the largest */
 #define TX_REAP 128u    /* room, below which answers are looked for: each look takes the line of the indices from the back end's core */
+#define TX_AHEAD 32u    /* buffers whose first line is fetched before their turn: writing a burst takes less time than its lines take to come */
 #define RX_HOLD 16u     /* requests that the back end is told of together, as long as it has RX_PLENTY others */
 #define RX_PLENTY 128u
 #define RX_STEP 64u     /* our back end places each small packet one cache line further on in its page than the one before */
@@ -31,6 +32,9 @@ _Static_assert(sizeof(struct netif_tx_request) == 12 && offsetof(struct netif_tx
 	       "struct tx_words is a tx request");
 _Static_assert(sizeof(struct netif_rx_request) == 8 && offsetof(struct netif_rx_request, id) == 0 && offsetof(struct netif_rx_request, gref) == 4,
 	       "rx_post writes an rx request");
+
+/* There are so many that rest: what is fetched early is not under way to the back end. */
+_Static_assert(TX_AHEAD <= NETFRONT_TX_BUFS - NETFRONT_SLOTS - NETFRONT_BURST, "");
 
 static uint16_t tx_offset(unsigned id)
 {
@@ -109,7 +113,7 @@ static unsigned tx_alloc(struct netfront_queue *q, struct netfront_buf *bufs, un
 		uint8_t *data = q->tx_start[id];
 
 		q->tx_pool.state[id] = BUF_HELD;
-		shm_prefetch_write(data);
+		shm_prefetch_write(q->tx_start[q->tx_free[(q->tx_next + i + TX_AHEAD) % NETFRONT_TX_BUFS]]);
 		bufs[i] = (struct netfront_buf){
 			.data = data, .room = (uint16_t)(SLUICE_PAGE_SIZE - (uintptr_t)data % SLUICE_PAGE_SIZE), .id = id, .queue = (uint8_t)q->index
 		};

@@ -34,7 +34,8 @@ struct net_options {
 struct net_meeting {
 	bool done;
 	unsigned ready, failed; /* further domains that are, that could not be */
-	uint64_t others;        /* packets of the domains that share the load */
+	uint64_t others;        /* packets of the domain that shares the load */
+	uint32_t turn;          /* of the two that share it and a core: TURN_MEASURER or TURN_HELPER (a futex) */
 };
 
 /* This process as a domain with some connected vifs. */

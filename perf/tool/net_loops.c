@@ -2,16 +2,23 @@
 /* The loops that sluice-perf net measures: each polls, moves bursts, and counts them in the sampler. Called by net.c. */
 #include "net.h"
 #include <errno.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 
 #define STEP_EVERY 1024u /* turns between two looks at the handshake */
 #define RX_BUFS NETFRONT_BURST
 #define EXTRAS 86u /* most packets of two buffers in flight: one slot each */
 #define IDLE_WAIT_NS 50000000u
+#define TURN_PATIENCE_NS 50000000
 #define PING_TIMEOUT_NS 50000000.0
 #define NUMBER_AT 42u /* in a ping: behind the headers */
+
+enum turn { TURN_MEASURER, TURN_HELPER };
 
 static const uint8_t nobody[6] = { 0x02, 0, 0, 0, 0, 0xfe };
 static uint64_t touched; /* what reading sums up to: so that the compiler keeps it */
@@ -116,14 +123,30 @@ static unsigned send_round(struct net_domain *d, const struct net_options *o)
 	return n;
 }
 
-/* What the domains that share the load have done since the last call; they get the core. */
-static unsigned by_others(struct net_domain *d, const struct net_options *o, uint64_t *seen)
+/*
+ * Two domains share a core: after each round it is the other's turn. sched_yield would leave it to the scheduler how many rounds one has, and whoever waits for long is no
+ * longer polled and must raise events to be again. Nobody waits for ever for one that has ended.
+ */
+static void hand_over(struct net_meeting *m, enum turn own)
+{
+	const struct timespec patience = { .tv_nsec = TURN_PATIENCE_NS };
+
+	__atomic_store_n(&m->turn, !own, __ATOMIC_RELEASE);
+	syscall(SYS_futex, &m->turn, FUTEX_WAKE, 1, NULL, NULL, 0);
+	while (__atomic_load_n(&m->turn, __ATOMIC_ACQUIRE) != own)
+		if (syscall(SYS_futex, &m->turn, FUTEX_WAIT, !own, &patience, NULL, 0) && errno == ETIMEDOUT)
+			return;
+}
+
+/* What the domain that shares the load has done since the last call; it gets the core. */
+static unsigned by_other(struct net_domain *d, const struct net_options *o, struct sampler *s, uint64_t *seen)
 {
 	uint64_t now;
 
 	if (o->vifs <= d->nr_vifs)
 		return 0;
-	sched_yield();
+	hand_over(d->shared, TURN_MEASURER);
+	sampler_excuse(s);
 	now = __atomic_load_n(&d->shared->others, __ATOMIC_RELAXED);
 	now -= *seen;
 	*seen += now;
@@ -139,7 +162,7 @@ int net_send_loop(struct net_domain *d, const struct net_options *o, struct net_
 
 	if (begin(o, &s))
 		return -ENOMEM;
-	while (sampler_tick(&s, send_round(d, o) + by_others(d, o, &seen)) && connected)
+	while (sampler_tick(&s, send_round(d, o) + by_other(d, o, &s, &seen)) && connected)
 		connected = still_connected(d, &turn);
 	return finish(d, &s, r, connected);
 }
@@ -150,7 +173,7 @@ int net_share_until(struct net_domain *d, const struct net_options *o)
 
 	while (!__atomic_load_n(&d->shared->done, __ATOMIC_ACQUIRE)) {
 		__atomic_add_fetch(&d->shared->others, send_round(d, o), __ATOMIC_RELAXED);
-		sched_yield();
+		hand_over(d->shared, TURN_HELPER);
 		if (!still_connected(d, &turn))
 			return -EPIPE;
 	}

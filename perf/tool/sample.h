@@ -47,6 +47,12 @@ struct rate sampler_rate(struct sampler *s);
 /* Reads all whole words of n bytes; their sum, which the caller must use, or the compiler would leave it out. */
 uint64_t read_words(const uint8_t *at, unsigned n);
 
+/* Since the last tick the core was another's on purpose: that is no gap. */
+static inline void sampler_excuse(struct sampler *s)
+{
+	s->last = __rdtsc();
+}
+
 /* To be called in each turn of a loop with what was done in it. False: the time is over. */
 static inline bool sampler_tick(struct sampler *s, unsigned n)
 {

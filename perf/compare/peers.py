@@ -18,6 +18,7 @@ OVS_UNPACKED = os.path.join(lab.ROOT, "build", "ovs")
 OVS_DAEMON = "usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
 WHY_NO_OVS = "SLUICE_PERF_WHY_NO_OVS"  # from outside of the namespaces, where packages can be fetched, to the inside
 NULL_BYTES = 1 << 30
+BURST = 32
 
 
 class Peers:
@@ -49,21 +50,21 @@ class Peers:
         role = "server=1," if server else ""
         return self.eal(self.guest, [f"net_virtio_user{i},path={path},{role}queues=1,queue_size=1024,{VARIANTS[variant]}" for i, path in enumerate(paths)])
 
-    def virtio(self, paths, variant, mode, size, touch, server=False):
-        return json_of(VHOST, *self.guest_ports(paths, variant, server), "--", mode, size, self.seconds, *(["touch"] if touch else []),
+    def virtio(self, paths, variant, mode, size, touch, server=False, burst=BURST):
+        return json_of(VHOST, *self.guest_ports(paths, variant, server), "--", mode, size, burst, self.seconds, *(["touch"] if touch else []),
                        seconds=self.seconds + SLACK_S)
 
-    def vhost(self, variant, modes, size, touch=False):
+    def vhost(self, variant, modes, size, touch=False, burst=BURST):
         """Our program on either side: what the back end's does with packets, what the guest's does."""
         server_mode, client_mode = modes
         if not os.path.exists(VHOST):
             raise LabError("the peer is not built: make perf builds it")
         paths = [self.socket_path(f"vhost{i}.sock") for i in range(2 if server_mode == "patch" else 1)]
         ports = [f"net_vhost{i},iface={path},queues=1" for i, path in enumerate(paths)]
-        server = self.start(VHOST, *self.eal(self.back, ports), "--", server_mode, size)
+        server = self.start(VHOST, *self.eal(self.back, ports), "--", server_mode, size, burst)
         try:
             lab.wait_for("the peer's sockets", 10, lambda: server.poll() is not None or all(map(os.path.exists, paths)))
-            return self.virtio(paths, variant, client_mode, size, touch)
+            return self.virtio(paths, variant, client_mode, size, touch, burst=burst)
         finally:
             end(server)
 

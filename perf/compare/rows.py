@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 
 import lab
 from ours import NULL_SINK, NULL_SOURCE
-from peers import VARIANTS
+from peers import BURST, VARIANTS
 from programs import value
 
+BURST_OF_SENDER = 64  # what ours does best with; the peers are tried with it, too
 VHOST = [f"vhost-user {variant}" for variant in VARIANTS]
+SENDERS = VHOST + [f"{name}, bursts of {BURST_OF_SENDER}" for name in VHOST]
 PATCH = [f"plain patch {variant}" for variant in VARIANTS]
 OVS = [f"OVS-DPDK {variant}" for variant in VARIANTS]
 DISK_MIB = 256
@@ -44,8 +46,8 @@ def one(name, measure):
     return lambda: {name: measure()}
 
 
-def vhost(peers, names, modes, size, touch=False):
-    return [one(name, lambda variant=variant: peers.vhost(variant, modes, size, touch)) for name, variant in zip(names, VARIANTS)]
+def vhost(peers, names, modes, size, touch=False, burst=BURST):
+    return [one(name, lambda variant=variant: peers.vhost(variant, modes, size, touch, burst)) for name, variant in zip(names, VARIANTS)]
 
 
 def ovs(peers, size):
@@ -53,12 +55,14 @@ def ovs(peers, size):
 
 
 def one_way(ours, peers):
+    def tx(name, *options, **uplink):
+        return one(name, lambda: ours.net("tx", 64, "--burst", BURST_OF_SENDER, *options, **uplink))
     sink = Group("guest to back end, 64 B", [
-        one("ours", lambda: ours.net("tx", 64, "--drop")), one("copy", lambda: ours.net("tx", 64, "--drop", "--copy")),
-        one("kernel", lambda: ours.kernel_tx(64)), one("uplink", lambda: ours.net("tx", 64, uplink=NULL_SINK)), *vhost(peers, VHOST, ("sink", "tx"), 64)], [
-        Row("guest to back end, 64 B, static grants", "ours", VHOST, 2.0), Row("guest to back end, 64 B, copy grants", "copy", VHOST, 1.3),
-        Row("guest to back end, 64 B, static grants", "kernel", VHOST, 2.0, statistic="mean", guest=KERNEL),
-        Row("guest to back end and on to DPDK's null driver, 64 B, static grants", "uplink", VHOST, 2.0)])
+        tx("ours", "--drop"), tx("copy", "--drop", "--copy"), one("kernel", lambda: ours.kernel_tx(64)), tx("uplink", uplink=NULL_SINK),
+        *vhost(peers, VHOST, ("sink", "tx"), 64), *vhost(peers, SENDERS[len(VHOST):], ("sink", "tx"), 64, burst=BURST_OF_SENDER)], [
+        Row("guest to back end, 64 B, static grants", "ours", SENDERS, 2.0), Row("guest to back end, 64 B, copy grants", "copy", SENDERS, 1.3),
+        Row("guest to back end, 64 B, static grants", "kernel", SENDERS, 2.0, statistic="mean", guest=KERNEL),
+        Row("guest to back end and on to DPDK's null driver, 64 B, static grants", "uplink", SENDERS, 2.0)])
     source = Group("back end to guest, 64 B", [
         one("ours", lambda: ours.net("rx", 64, uplink=NULL_SOURCE)), one("copy", lambda: ours.net("rx", 64, "--copy", uplink=NULL_SOURCE)),
         one("kernel", lambda: ours.kernel_rx()), *vhost(peers, VHOST, ("source", "rx"), 64)], [

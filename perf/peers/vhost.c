@@ -3,8 +3,8 @@
  * What a user would pick instead of a vif: DPDK's vhost-user back end and its virtio-user front end, each a process on a core of its own. Started by
  * scripts/perf, which passes the ports as --vdev. The side of the back end runs until it is told to end; the side of the guest measures as sluice-perf does.
  *
- *	vhost EAL-ARGUMENTS -- sink|source|echo|patch SIZE            the back end: takes all | sends all it can | sends back | port 0 to 1 and 1 to 0
- *	vhost EAL-ARGUMENTS -- tx|rx|loop|ping SIZE SECONDS [touch]   the guest: loop and ping send on port 0 and receive on the last one
+ *	vhost EAL-ARGUMENTS -- sink|source|echo|patch SIZE BURST            the back end: takes all | sends all it can | sends back | port 0 to 1 and 1 to 0
+ *	vhost EAL-ARGUMENTS -- tx|rx|loop|ping SIZE BURST SECONDS [touch]   the guest: loop and ping send on port 0 and receive on the last one
  */
 #include <perf/tool/histogram.h>
 #include <perf/tool/sample.h>
@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BURST 32u
+#define BURST_MAX 64u
 #define DESCRIPTORS 1024u
 #define MBUFS 8191u
 #define CACHE 256u
@@ -29,9 +29,9 @@
 struct peer {
 	struct rte_mempool *pool;
 	uint16_t nr_ports, in, out; /* the guest receives on in and sends on out */
-	unsigned size;
+	unsigned size, burst;
 	bool touch;
-	struct rte_mbuf *waiting[BURST]; /* filled, not taken by the port yet */
+	struct rte_mbuf *waiting[BURST_MAX]; /* filled, not taken by the port yet */
 	unsigned nr_waiting;
 	uint64_t read; /* what reading sums up to */
 	struct sampler s;
@@ -108,7 +108,7 @@ static void fill(const struct peer *p, struct rte_mbuf *m)
 		memset(data + sizeof(headers), 0xa5, p->size - sizeof(headers));
 }
 
-/* n packets, at most BURST; those that the port does not take are kept for the next time. */
+/* n packets, at most BURST_MAX; those that the port does not take are kept for the next time. */
 static unsigned send_some(struct peer *p, unsigned n)
 {
 	unsigned sent;
@@ -129,8 +129,8 @@ static unsigned send_some(struct peer *p, unsigned n)
 
 static unsigned receive(struct peer *p)
 {
-	struct rte_mbuf *m[BURST];
-	unsigned n = rte_eth_rx_burst(p->in, 0, m, BURST);
+	struct rte_mbuf *m[BURST_MAX];
+	unsigned n = rte_eth_rx_burst(p->in, 0, m, (uint16_t)p->burst);
 
 	for (unsigned i = 0; i < n; i++) {
 		const uint8_t *data = rte_pktmbuf_mtod(m[i], const uint8_t *);
@@ -144,10 +144,10 @@ static unsigned receive(struct peer *p)
 	return n;
 }
 
-static void forward(uint16_t from, uint16_t to)
+static void forward(const struct peer *p, uint16_t from, uint16_t to)
 {
-	struct rte_mbuf *m[BURST];
-	uint16_t n = rte_eth_rx_burst(from, 0, m, BURST), sent = 0;
+	struct rte_mbuf *m[BURST_MAX];
+	uint16_t n = rte_eth_rx_burst(from, 0, m, (uint16_t)p->burst), sent = 0;
 
 	if (n)
 		sent = rte_eth_tx_burst(to, 0, m, n);
@@ -163,14 +163,14 @@ static void serve(struct peer *p, const char *mode)
 
 	while (!stopped) {
 		if (source)
-			send_some(p, BURST);
+			send_some(p, p->burst);
 		if (source || sink) {
 			receive(p);
 			continue;
 		}
-		forward(0, echo ? 0 : 1);
+		forward(p, 0, echo ? 0 : 1);
 		if (!echo)
-			forward(1, 0);
+			forward(p, 1, 0);
 	}
 }
 
@@ -192,8 +192,8 @@ static bool send_numbered(struct peer *p)
 
 static bool answered(struct peer *p)
 {
-	struct rte_mbuf *m[BURST];
-	unsigned n = rte_eth_rx_burst(p->in, 0, m, BURST);
+	struct rte_mbuf *m[BURST_MAX];
+	unsigned n = rte_eth_rx_burst(p->in, 0, m, (uint16_t)p->burst);
 	bool found = false;
 
 	for (unsigned i = 0; i < n; i++)
@@ -227,7 +227,7 @@ static unsigned turn(struct peer *p, const char *mode)
 
 	if (!strcmp(mode, "ping"))
 		return ping(p);
-	sent = strcmp(mode, "rx") != 0 ? send_some(p, BURST) : 0;
+	sent = strcmp(mode, "rx") != 0 ? send_some(p, p->burst) : 0;
 	return !strcmp(mode, "tx") ? sent : receive(p);
 }
 
@@ -266,22 +266,23 @@ int main(int argc, char **argv)
 	static struct peer p;
 	int used = rte_eal_init(argc, argv);
 
-	if (used < 0 || argc - used < 3) {
-		fprintf(stderr, "usage: vhost EAL-ARGUMENTS -- MODE SIZE [SECONDS [touch]]\n");
+	if (used < 0 || argc - used < 4) {
+		fprintf(stderr, "usage: vhost EAL-ARGUMENTS -- MODE SIZE BURST [SECONDS [touch]]\n");
 		return 2;
 	}
 	argc -= used;
 	argv += used;
 	p.size = (unsigned)strtoul(argv[2], NULL, 10);
-	p.touch = argc > 4;
-	if (p.size < 60 || p.size > 1514 || start_ports(&p)) {
-		fprintf(stderr, "vhost: error: size %u or the ports are not usable\n", p.size);
+	p.burst = (unsigned)strtoul(argv[3], NULL, 10);
+	p.touch = argc > 5;
+	if (p.size < 60 || p.size > 1514 || !p.burst || p.burst > BURST_MAX || start_ports(&p)) {
+		fprintf(stderr, "vhost: error: size %u, bursts of %u or the ports are not usable\n", p.size, p.burst);
 		return 1;
 	}
 	signal(SIGTERM, stop);
 	signal(SIGINT, stop);
-	if (argc > 3)
-		return measure(&p, argv[1], strtod(argv[3], NULL));
+	if (argc > 4)
+		return measure(&p, argv[1], strtod(argv[4], NULL));
 	serve(&p, argv[1]);
 	return 0;
 }

@@ -26,7 +26,7 @@ struct blk_options {
 	unsigned writes; /* of 100 ios */
 	unsigned mix;    /* what --writes said; above 100: nothing */
 	double seconds;
-	bool json, random;
+	bool json, random, poll;
 	int cpu;
 };
 
@@ -52,6 +52,7 @@ static const struct argp_option option_table[] = {
 	{ "size", 's', "N", 0, "Bytes of an io, up to 1M (default 4k)", 0 },
 	{ "depth", 'd', "N", 0, "Ios under way, up to 256 (default 32)", 0 },
 	{ "seconds", 't', "S", 0, "How long (default 3)", 0 },
+	{ "poll", 'p', NULL, 0, "Look for answers all the time (default: sleep when none has come for 20 us)", 0 },
 	{ "cpu", 'c', "N", 0, "Run on this core", 0 },
 	{ "json", 'j', NULL, 0, "Print JSON", 0 },
 	{ 0 },
@@ -99,6 +100,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'c':
 		o->cpu = (int)parse_number("cpu", arg, 0, 1023);
+		return 0;
+	case 'p':
+		o->poll = true;
 		return 0;
 	case 'j':
 		o->json = true;
@@ -243,14 +247,17 @@ static unsigned turn(struct blk_run *run)
 /* Nothing was answered: after a while the core goes to whoever works for us. What we sleep is not taken from us. */
 static void rest(struct blk_run *run, uint64_t *idle_since)
 {
-	uint64_t now = port_now_ns();
+	uint64_t now;
 
+	if (run->o->poll)
+		return;
+	now = port_now_ns();
 	if (!*idle_since)
 		*idle_since = now;
 	if (now - *idle_since < SPIN_NS || !blkfront_arm(run->bf))
 		return;
 	port_wait(now + IDLE_WAIT_NS);
-	run->s.last = __rdtsc();
+	sampler_excuse(&run->s);
 	*idle_since = 0;
 }
 
@@ -291,8 +298,8 @@ static void report(struct blk_run *run)
 	struct rate r = sampler_rate(&run->s);
 
 	if (o->json) {
-		printf("{\"tool\": \"blk\", \"target\": \"%s\", \"rw\": \"%s\", \"writes\": %u, \"size\": %u, \"depth\": %u, \"seconds\": %.0f, ", o->target, o->rw, o->writes, o->size, o->depth,
-		       o->seconds);
+		printf("{\"tool\": \"blk\", \"target\": \"%s\", \"rw\": \"%s\", \"writes\": %u, \"size\": %u, \"depth\": %u, \"poll\": %s, \"seconds\": %.0f, ", o->target, o->rw, o->writes, o->size, o->depth,
+		       o->poll ? "true" : "false", o->seconds);
 		printf("\"unit\": \"IOPS\", \"p50\": %.0f, \"p90\": %.0f, \"mean\": %.0f, \"mb_s_p50\": %.1f, \"latency\": {", r.p50, r.p90, r.mean, r.p50 * o->size / 1e6);
 		print_latency_json(&run->latency, run->s.tsc_per_ns);
 		printf("}, \"windows\": {\"clean\": %u, \"all\": %u}, \"persistent\": %s, \"ring_slots\": %u}\n", r.clean, r.windows,

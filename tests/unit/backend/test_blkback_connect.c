@@ -430,26 +430,39 @@ static void taken_away_under_writes(void **state)
 	blk_peer_disconnect(&p);
 }
 
-static void posts_for_ever(void **state)
+/* One request after the other into a ring that closes. How many, and whether each came in time: on a loaded machine we may lose the core for longer than the back end waits. */
+static bool post_until_it_ends(unsigned *turns)
 {
 	struct blk_segment seg = blk_peer_seg(&p, 1, 0, 7);
 	struct blk_peer_rsp rsp;
-	unsigned turns = 0;
+	bool in_time = true;
 
-	(void)state;
 	blk_peer_add(&p, &disk, "w");
 	own_key("online", "0");
 	own_key("state", "5");
 	blk_world_settle(&w);
 	blk_peer_state(&p, XenbusStateClosed);
 	blk_world_settle(&w);
-	for (; blk_peer_vbd(&p) && turns < 2 * BLKBACK_LINGERS; turns++) {
+	for (*turns = 0; blk_peer_vbd(&p) && *turns < 2 * BLKBACK_LINGERS; ++*turns) {
+		uint64_t before = rte_rdtsc();
+
 		blk_peer_send(&p, 0, blk_peer_rw(&p, BLKIF_OP_WRITE, 1, 8, &seg, 1));
 		blk_world_run_ms(&w, BLKBACK_LINGER_US / 1000 * 4 / 5);
 		blk_peer_take(&p, 0, &rsp);
+		in_time &= rte_rdtsc() - before < rte_get_tsc_hz() / 1000000 * BLKBACK_LINGER_US;
 	}
-	assert_true(turns > BLKBACK_LINGERS && turns < 2 * BLKBACK_LINGERS);
 	blk_peer_disconnect(&p);
+	return in_time;
+}
+
+static void posts_for_ever(void **state)
+{
+	unsigned turns = 0;
+
+	(void)state;
+	for (unsigned tries = 0; tries < 20 && !post_until_it_ends(&turns); tries++)
+		;
+	assert_true(turns > BLKBACK_LINGERS && turns < 2 * BLKBACK_LINGERS);
 }
 
 /* What stood in the ring when it closed is waited for, but not when the guest takes it back. */

@@ -185,21 +185,21 @@ static inline void hvshare_entry_unmark(const struct hvshare_view *w, struct hvs
 		__atomic_fetch_and(hvshare_grant_word(w, d, gref), ~unused, __ATOMIC_RELEASE);
 }
 
-/* A page in use: the frame, and what to take off its entry in the end. */
+/* A page in use: the frame, and the marks that were set for this use alone: who sets none takes none off. */
 struct hvshare_use {
 	mfn_t mfn;
 	uint32_t *word;
 	uint32_t marks;
-	uint16_t flags; /* of the entry, without the marks */
+	uint16_t flags; /* of the entry before */
 };
 
 /*
- * Orders: our accesses to the page before the guest's sight of an unused entry. The ABI forbids a guest to change an entry with GTF_writing (grant_table.h), so that its flags can be put back
- * with no locked instruction, which would wait for all stores to the page; one with GTF_reading alone may become read-only or writable meanwhile.
+ * Orders: our accesses to the page before the guest's sight of an unused entry. A guest must not change an entry with GTF_writing (grant_table.h): if that and GTF_reading are ours, its flags
+ * can be put back as they were, with no locked instruction, which would wait for all stores to the page. One with GTF_reading alone may become read-only or writable meanwhile.
  */
 static inline void hvshare_grant_end(const struct hvshare_use *use)
 {
-	if (use->marks & GTF_writing)
+	if (use->marks == (GTF_reading | GTF_writing))
 		__atomic_store_n((uint16_t *)use->word, use->flags, __ATOMIC_RELEASE);
 	else if (use->marks)
 		__atomic_fetch_and(use->word, ~use->marks, __ATOMIC_RELEASE);
@@ -225,8 +225,7 @@ static inline __attribute__((always_inline)) int16_t hvshare_grant_begin(const s
 	status = hvshare_entry_mark(use->word, grantee, readonly, &use->flags);
 	if (status != GNTST_okay)
 		return status;
-	use->marks = (GTF_reading | GTF_writing) & ~hvshare_pin_bits(pin->count);
-	use->flags &= (uint16_t)~use->marks;
+	use->marks = (GTF_reading | (readonly ? 0 : GTF_writing)) & ~use->flags & ~hvshare_pin_bits(pin->count);
 	use->mfn = pin->count ? pin->mfn : shm_load(use->word + 1);
 	if (!hvshare_frame_grantable(w->share, domid, (uint32_t)use->mfn, readonly)) {
 		hvshare_grant_end(use);

@@ -618,6 +618,80 @@ static void test_two_locks_are_taken_in_order_and_kept(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* ---- uses that overlap, and what the guest may do meanwhile. The grant_lock is not held: nobody else is there, and a test that fails would keep it. ---- */
+
+static struct hvshare_use begin(gref_t gref, bool readonly)
+{
+	struct hvshare_use use;
+
+	assert_int_equal(hvshare_grant_begin(&w, a->domid, gref, b->domid, readonly, &use), GNTST_okay);
+	return use;
+}
+
+/* The guest takes an entry back as the ABI says: only when it shows no use. */
+static bool revoke(gref_t gref)
+{
+	if (entry(a, gref)->flags & (GTF_reading | GTF_writing))
+		return false;
+	entry(a, gref)->flags = 0;
+	return true;
+}
+
+static void test_a_use_ends_with_its_own_marks_only(void **state)
+{
+	struct hvshare_use first, second;
+
+	(void)state;
+	for (unsigned readonly = 0; readonly < 2; readonly++) { /* two of one entry in a batch, ended one after the other */
+		grant(a, 20, b->domid, fake_frame(a, 5), 0);
+		first = begin(20, readonly);
+		second = begin(20, readonly);
+		assert_false(revoke(20));
+		hvshare_grant_end(&first);
+		assert_true(revoke(20));
+		hvshare_grant_end(&second);
+		assert_int_equal(entry(a, 20)->flags, 0); /* revoked once and for all */
+	}
+	grant(a, 20, b->domid, fake_frame(a, 5), 0); /* source and destination of one copy */
+	first = begin(20, true);
+	second = begin(20, false);
+	assert_int_equal(entry(a, 20)->flags, GTF_permit_access | GTF_reading | GTF_writing);
+	hvshare_grant_end(&second);
+	assert_int_equal(entry(a, 20)->flags, GTF_permit_access | GTF_reading);
+	hvshare_grant_end(&first);
+	assert_int_equal(entry(a, 20)->flags, GTF_permit_access);
+}
+
+/* The one change that the ABI allows to an entry in use: between writable and read-only, while it is only read. */
+static void test_read_only_during_a_read_stays_so(void **state)
+{
+	struct hvshare_use use;
+
+	(void)state;
+	grant(a, 20, b->domid, fake_frame(a, 5), 0);
+	use = begin(20, true);
+	entry(a, 20)->flags |= GTF_readonly;
+	hvshare_grant_end(&use);
+	assert_int_equal(entry(a, 20)->flags, GTF_permit_access | GTF_readonly);
+	assert_int_equal(hvshare_grant_begin(&w, a->domid, 20, b->domid, false, &use), GNTST_general_error);
+}
+
+/* What a mapping shows stays. */
+static void test_a_use_beside_a_pin(void **state)
+{
+	struct hvshare_map pin = { .domid = a->domid, .gref = 20, .readonly = true };
+	struct hvshare_use use;
+
+	(void)state;
+	grant(a, 20, b->domid, fake_frame(a, 5), 0);
+	assert_int_equal(hvshare_grant_pin(&w, &pin, b->domid), GNTST_okay);
+	use = begin(20, false);
+	hvshare_grant_end(&use);
+	assert_int_equal(entry(a, 20)->flags, GTF_permit_access | GTF_reading);
+	hvshare_grant_unpin(&w, &pin);
+	assert_int_equal(entry(a, 20)->flags, GTF_permit_access);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -640,6 +714,9 @@ int main(void)
 		TEST(test_unmap_and_replace),
 		TEST(test_copy_between_guests),
 		TEST(test_copy_checks_each_end),
+		TEST(test_a_use_ends_with_its_own_marks_only),
+		TEST(test_read_only_during_a_read_stays_so),
+		TEST(test_a_use_beside_a_pin),
 		TEST(test_transfer),
 		TEST(test_a_dead_domain_leaves_what_is_held),
 		TEST(test_a_dead_client_lets_go),

@@ -31,6 +31,9 @@ struct rte_mempool *eal_pool_create(void);
 /* n packet buffers with room bytes each, on memory that populate gives the pool (what it returns is what rte_mempool_populate_default does). NULL and rte_errno. */
 struct rte_mempool *eal_pool_make(const char *name, unsigned n, uint16_t room, int socket, unsigned flags, int (*populate)(struct rte_mempool *pool));
 
+/* For rte_mempool_populate_*: the zone that the pool was made of goes with it. */
+void eal_pool_zone_free(struct rte_mempool_memhdr *hdr, void *zone);
+
 /* Before eal_start, when an uplink is a PCI device: get memory for its DMA from the hypervisor, where that is needed. 0 or -errno after one line on the log. */
 int eal_dma_prepare(struct hv *hv);
 

@@ -78,18 +78,12 @@ bool eal_dma_wanted(void)
 	return dma_va;
 }
 
-static void give_back(struct rte_mempool_memhdr *hdr, void *zone)
-{
-	(void)hdr;
-	rte_memzone_free(zone);
-}
-
 /* Chunks of memory, each full of buffers that begin with a page (rte_mempool_populate_default begins anywhere). */
 static int populate(struct rte_mempool *pool)
 {
 	const struct rte_memzone *zone = rte_memzone_reserve_aligned("sluice-mbufs", POOL_CHUNKS * HV_DMA_CHUNK, heap_socket(), 0, HV_DMA_CHUNK);
 
-	return zone ? rte_mempool_populate_virt(pool, zone->addr, zone->len, HV_DMA_CHUNK, give_back, (void *)(uintptr_t)zone) : -rte_errno;
+	return zone ? rte_mempool_populate_virt(pool, zone->addr, zone->len, HV_DMA_CHUNK, eal_pool_zone_free, (void *)(uintptr_t)zone) : -rte_errno;
 }
 
 struct rte_mempool *eal_dma_pool_create(void)

@@ -39,15 +39,19 @@ static void lists_of_cores(void **state)
 		assert_int_equal(eal_parse_cores(bad[i], &c), -EINVAL);
 }
 
-/* The first lines of a burst's buffers lie in as many different sets of a first-level cache (64 of 64 bytes) as chance would have them do, or more. */
+/* For devices, and for the caches: the first lines of a burst's buffers lie in as many different sets of a first-level cache (64 of 64 bytes) as chance would have them do, or more. */
 static void buffers_fill_the_cache(struct rte_mempool *pool)
 {
 	struct rte_mbuf *m[64];
 	uint64_t sets = 0;
 
 	assert_int_equal(rte_pktmbuf_alloc_bulk(pool, m, 64), 0);
-	for (unsigned i = 0; i < 64; i++)
+	for (unsigned i = 0; i < 64; i++) {
 		sets |= 1ull << ((uintptr_t)m[i] >> 6 & 63);
+		if (!rte_eal_has_hugepages())
+			assert_int_equal(rte_mbuf_data_iova_default(m[i]), (uintptr_t)m[i]->buf_addr + RTE_PKTMBUF_HEADROOM); /* what a NIC would be told */
+	}
+	assert_false(pool->flags & RTE_MEMPOOL_F_NON_IO);
 	assert_true(__builtin_popcountll(sets) >= 40);
 	rte_pktmbuf_free_bulk(m, 64);
 }

@@ -60,23 +60,24 @@ def huge_pages(which="free"):
 
 @contextlib.contextmanager
 def reserved_huge_pages():
-    """Enough 2 MiB pages for a while, as whoever uses DPDK reserves them; true when there are. Those that were not there before go back."""
+    """Enough 2 MiB pages for a while, as whoever uses DPDK reserves them, or none: part of them would be for some programs and not for others. Those that were not there before go back."""
     before, missing = huge_pages("nr"), HUGE_ENOUGH - huge_pages()
-    if missing > 0:
-        set_huge_pages(before + missing)
     try:
-        yield huge_pages() >= HUGE_ENOUGH
+        if missing > 0:
+            set_huge_pages(before + missing)
+            if huge_pages() < HUGE_ENOUGH:
+                set_huge_pages(before)
+                print(f"perf: {HUGE_ENOUGH} pages of 2 MiB cannot be reserved: all programs get along with 4 KiB pages, the peers less well", file=sys.stderr)
+        yield
     finally:
         if missing > 0:
             set_huge_pages(before)
 
 
 def set_huge_pages(number):
-    try:
+    with contextlib.suppress(OSError):
         with open(f"{HUGE}/nr_hugepages", "w") as file:
             file.write(str(number))
-    except OSError as error:
-        print(f"perf: {number} pages of 2 MiB cannot be reserved: {error.strerror}; all programs get along with 4 KiB pages", file=sys.stderr)
 
 
 def idle_percent(seconds=0.2):

@@ -257,7 +257,7 @@ static void rest(struct blk_run *run, uint64_t *idle_since)
 	if (now - *idle_since < SPIN_NS || !blkfront_arm(run->bf))
 		return;
 	port_wait(now + IDLE_WAIT_NS);
-	sampler_excuse(&run->s);
+	sampler_excuse(&run->s, IDLE_WAIT_NS + SPIN_NS);
 	*idle_since = 0;
 }
 

@@ -14,7 +14,9 @@
 #define RX_BUFS NETFRONT_BURST
 #define EXTRAS 86u /* most packets of two buffers in flight: one slot each */
 #define IDLE_WAIT_NS 50000000u
-#define TURN_PATIENCE_NS 50000000
+#define TURN_LOOK_NS 50000000 /* how soon the end of the run is seen */
+#define TURN_LOOKS 40u         /* without the other's turn having ended: it is gone */
+#define TURN_NS 200000.0 /* a round of 32 vifs is 20 to 60 us */
 #define PING_TIMEOUT_NS 50000000.0
 #define NUMBER_AT 42u /* in a ping: behind the headers */
 
@@ -124,46 +126,53 @@ static unsigned send_round(struct net_domain *d, const struct net_options *o)
 }
 
 /*
- * Two domains share a core: after each round it is the other's turn. sched_yield would leave it to the scheduler how many rounds one has, and whoever waits for long is no
- * longer polled and must raise events to be again. Nobody waits for ever for one that has ended.
+ * Two domains on one core: after each round it is the other's turn. sched_yield would leave it to the scheduler how many rounds one has, and whoever waits for long is no
+ * longer polled and must raise events to be again. False: the other has ended.
  */
-static void hand_over(struct net_meeting *m, enum turn own)
+static bool hand_over(struct net_meeting *m, enum turn own)
 {
-	const struct timespec patience = { .tv_nsec = TURN_PATIENCE_NS };
+	const struct timespec look = { .tv_nsec = TURN_LOOK_NS };
+	unsigned looks = 0;
 
 	__atomic_store_n(&m->turn, !own, __ATOMIC_RELEASE);
 	syscall(SYS_futex, &m->turn, FUTEX_WAKE, 1, NULL, NULL, 0);
-	while (__atomic_load_n(&m->turn, __ATOMIC_ACQUIRE) != own)
-		if (syscall(SYS_futex, &m->turn, FUTEX_WAIT, !own, &patience, NULL, 0) && errno == ETIMEDOUT)
-			return;
+	while (__atomic_load_n(&m->turn, __ATOMIC_ACQUIRE) != own && !__atomic_load_n(&m->done, __ATOMIC_ACQUIRE))
+		if (syscall(SYS_futex, &m->turn, FUTEX_WAIT, !own, &look, NULL, 0) && errno == ETIMEDOUT && ++looks == TURN_LOOKS)
+			return false;
+	return true;
 }
 
-/* What the domain that shares the load has done since the last call; it gets the core. */
-static unsigned by_other(struct net_domain *d, const struct net_options *o, struct sampler *s, uint64_t *seen)
+/* What the domain that shares the load has done since the last call. It gets the core, if they share one; for longer than a turn takes only when somebody else has it, too. */
+static bool by_other(struct net_domain *d, const struct net_options *o, struct sampler *s, uint64_t *seen, unsigned *n)
 {
 	uint64_t now;
 
 	if (o->vifs <= d->nr_vifs)
-		return 0;
-	hand_over(d->shared, TURN_MEASURER);
-	sampler_excuse(s);
+		return true;
+	if (o->cpu >= 0) {
+		if (!hand_over(d->shared, TURN_MEASURER))
+			return false;
+		sampler_excuse(s, TURN_NS);
+	}
 	now = __atomic_load_n(&d->shared->others, __ATOMIC_RELAXED);
-	now -= *seen;
-	*seen += now;
-	return (unsigned)now;
+	*n += (unsigned)(now - *seen);
+	*seen = now;
+	return true;
 }
 
 int net_send_loop(struct net_domain *d, const struct net_options *o, struct net_result *r)
 {
 	struct sampler s;
-	unsigned turn = 0;
+	unsigned turn = 0, n;
 	uint64_t seen = 0;
 	bool connected = true;
 
 	if (begin(o, &s))
 		return -ENOMEM;
-	while (sampler_tick(&s, send_round(d, o) + by_other(d, o, &s, &seen)) && connected)
-		connected = still_connected(d, &turn);
+	do {
+		n = send_round(d, o);
+		connected = by_other(d, o, &s, &seen, &n) && still_connected(d, &turn);
+	} while (sampler_tick(&s, n) && connected);
 	return finish(d, &s, r, connected);
 }
 
@@ -173,8 +182,7 @@ int net_share_until(struct net_domain *d, const struct net_options *o)
 
 	while (!__atomic_load_n(&d->shared->done, __ATOMIC_ACQUIRE)) {
 		__atomic_add_fetch(&d->shared->others, send_round(d, o), __ATOMIC_RELAXED);
-		hand_over(d->shared, TURN_HELPER);
-		if (!still_connected(d, &turn))
+		if ((o->cpu >= 0 && !hand_over(d->shared, TURN_HELPER)) || !still_connected(d, &turn))
 			return -EPIPE;
 	}
 	return 0;

@@ -47,10 +47,13 @@ struct rate sampler_rate(struct sampler *s);
 /* Reads all whole words of n bytes; their sum, which the caller must use, or the compiler would leave it out. */
 uint64_t read_words(const uint8_t *at, unsigned n);
 
-/* Since the last tick the core was another's on purpose: that is no gap. */
-static inline void sampler_excuse(struct sampler *s)
+/* Since the last tick the core was another's on purpose: that is no gap, unless it was for longer than so many nanoseconds. */
+static inline void sampler_excuse(struct sampler *s, double most)
 {
-	s->last = __rdtsc();
+	uint64_t now = __rdtsc();
+
+	s->dirty |= (double)(now - s->last) > most * s->tsc_per_ns;
+	s->last = now;
 }
 
 /* To be called in each turn of a loop with what was done in it. False: the time is over. */

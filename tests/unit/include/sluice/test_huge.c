@@ -4,8 +4,21 @@
 #include <setjmp.h>
 #include <sluice/huge.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <unistd.h>
 #include <cmocka.h>
+
+/* Pages of address space that this process has. */
+static unsigned long mapped(void)
+{
+	FILE *f = fopen("/proc/self/statm", "re");
+	unsigned long pages = 0;
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%lu", &pages), 1);
+	fclose(f);
+	return pages;
+}
 
 static void whole_file_at_a_multiple(void **state)
 {
@@ -15,7 +28,7 @@ static void whole_file_at_a_multiple(void **state)
 	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		int fd = memfd_create("huge", 0);
 		uint8_t *at, byte;
-		unsigned char in_core;
+		unsigned long before = mapped();
 
 		assert_int_equal(ftruncate(fd, (off_t)sizes[i]), 0);
 		at = huge_map(fd, sizes[i]);
@@ -27,8 +40,7 @@ static void whole_file_at_a_multiple(void **state)
 		assert_int_equal(byte, 1);
 		assert_int_equal(pread(fd, &byte, 1, (off_t)sizes[i] - 1), 1);
 		assert_int_equal(byte, 2);
-		assert_int_equal(mincore(at + sizes[i], SLUICE_PAGE_SIZE, &in_core), -1); /* nothing is mapped behind it */
-		assert_int_equal(errno, ENOMEM);
+		assert_int_equal(mapped(), before + sizes[i] / SLUICE_PAGE_SIZE);
 		munmap(at, sizes[i]);
 		close(fd);
 	}
@@ -36,9 +48,12 @@ static void whole_file_at_a_multiple(void **state)
 
 static void no_file_is_an_error(void **state)
 {
+	unsigned long before = mapped();
+
 	(void)state;
 	assert_ptr_equal(huge_map(-1, HUGE_SIZE), MAP_FAILED);
 	assert_int_equal(errno, EBADF);
+	assert_int_equal(mapped(), before);
 }
 
 int main(void)

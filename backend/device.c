@@ -11,16 +11,37 @@
 
 /* ---- own state ---- */
 
+static int write_state_once(struct device *dev, enum xenbus_state state)
+{
+	const struct hv_ops *ops = dev->hv->ops;
+	char *node;
+	hv_txn_t t;
+	int rc = ops->txn_start(dev->hv, &t);
+
+	if (rc)
+		return rc;
+	node = ops->store_read(dev->hv, t, dev->own, NULL);
+	rc = node || errno != ENOENT ? store_write_number(dev->hv, t, dev->own, "state", state) : -ENOENT;
+	free(node);
+	if (rc) {
+		ops->txn_end(dev->hv, t, true);
+		return rc;
+	}
+	return ops->txn_end(dev->hv, t, false);
+}
+
+/* Never into a node that the toolstack has taken away: that would make it anew, with nobody to take it away again. So it is looked at in the same transaction. */
 static void set_state(struct device *dev, enum xenbus_state state)
 {
-	int rc;
+	int rc = -EAGAIN;
 
 	if (dev->state == state)
 		return;
 	dev->state = state;
-	if (dev->gone)
-		return; /* to write would make the node anew */
-	rc = store_write_number(dev->hv, HV_TXN_NONE, dev->own, "state", state);
+	for (unsigned i = 0; rc == -EAGAIN && i < TXN_TRIES && !dev->gone; i++)
+		rc = write_state_once(dev, state);
+	if (dev->gone || rc == -ENOENT)
+		return; /* the watch tells of that, too */
 	if (rc && backend_log_allowed(&dev->limit))
 		backend_error("%s: cannot write %s/state: %s", dev->name, dev->own, strerror(-rc));
 }

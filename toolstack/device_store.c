@@ -108,18 +108,18 @@ int device_add(struct xs_handle *xs, const char *kind, int domid, const unsigned
 	return complain("%s of domain %d: XenStore is too busy: try again", kind, domid);
 }
 
-char *device_string(struct xs_handle *xs, const char *dir, const char *key)
+static char *string_in(struct xs_handle *xs, xs_transaction_t t, const char *dir, const char *key)
 {
 	char path[DEVICE_PATH_MAX + 64];
 	unsigned len;
 
 	snprintf(path, sizeof(path), "%s/%s", dir, key);
-	return xs_read(xs, XBT_NULL, path, &len);
+	return xs_read(xs, t, path, &len);
 }
 
-long device_number(struct xs_handle *xs, const char *dir, const char *key)
+static long number_in(struct xs_handle *xs, xs_transaction_t t, const char *dir, const char *key)
 {
-	char *value = device_string(xs, dir, key), *end;
+	char *value = string_in(xs, t, dir, key), *end;
 	long v = -1;
 
 	if (value && *value) {
@@ -128,6 +128,16 @@ long device_number(struct xs_handle *xs, const char *dir, const char *key)
 	}
 	free(value);
 	return v;
+}
+
+char *device_string(struct xs_handle *xs, const char *dir, const char *key)
+{
+	return string_in(xs, XBT_NULL, dir, key);
+}
+
+long device_number(struct xs_handle *xs, const char *dir, const char *key)
+{
+	return number_in(xs, XBT_NULL, dir, key);
 }
 
 bool device_exists(struct xs_handle *xs, const struct device *dev)
@@ -187,25 +197,45 @@ static bool is_held(long state)
 	return state >= 0 && state != XenbusStateClosed;
 }
 
+/*
+ * Tell the back end that its device is to go. True when it has to let go of it first. In one transaction: a back end that closed between our look and our write would be told to close again,
+ * when it has forgotten the device and does not answer.
+ */
+static bool ask_to_close(struct xs_handle *xs, const char *backend)
+{
+	for (unsigned tries = 0; tries < TRIES_MAX; tries++) {
+		struct dir d = { .xs = xs, .t = xs_transaction_start(xs), .ok = true };
+		long state;
+
+		if (d.t == XBT_NULL)
+			return false;
+		snprintf(d.path, sizeof(d.path), "%s", backend);
+		state = number_in(xs, d.t, backend, "state");
+		if (state > XenbusStateInitialising) /* a back end has it */
+			dir_put(&d, "online", "0");
+		if (state > XenbusStateInitialising && state != XenbusStateClosed)
+			dir_put(&d, "state", "%d", XenbusStateClosing);
+		if (xs_transaction_end(xs, d.t, !d.ok))
+			return d.ok && state > XenbusStateInitialising && state != XenbusStateClosed;
+		if (errno != EAGAIN)
+			return false;
+	}
+	return false;
+}
+
 int device_remove(struct xs_handle *xs, const struct device *dev)
 {
-	struct dir d = { .xs = xs, .t = XBT_NULL, .ok = true };
-	char frontend[DEVICE_PATH_MAX], error[DEVICE_PATH_MAX];
+	char frontend[DEVICE_PATH_MAX], backend[DEVICE_PATH_MAX], error[DEVICE_PATH_MAX];
 
 	device_frontend_path(frontend, dev);
-	device_backend_path(d.path, dev);
+	device_backend_path(backend, dev);
 	error_path(error, dev);
-	if (device_number(xs, d.path, "state") > XenbusStateInitialising) { /* a back end has it */
-		dir_put(&d, "online", "0");
-		if (device_number(xs, d.path, "state") != XenbusStateClosed)
-			dir_put(&d, "state", "%d", XenbusStateClosing);
-	}
-	if (d.ok && device_number(xs, d.path, "state") == XenbusStateClosing && is_held(wait_state(xs, d.path, is_held, DETACH_SECONDS)))
+	if (ask_to_close(xs, backend) && is_held(wait_state(xs, backend, is_held, DETACH_SECONDS)))
 		caution("warning: %s %u of domain %d: the back end did not let go within %d s: removed all the same", dev->kind, dev->id, dev->domid,
 			DETACH_SECONDS);
 	xs_rm(xs, XBT_NULL, frontend);
 	xs_rm(xs, XBT_NULL, error);
-	if (!xs_rm(xs, XBT_NULL, d.path) && errno != ENOENT)
+	if (!xs_rm(xs, XBT_NULL, backend) && errno != ENOENT)
 		return complain("%s %u of domain %d: XenStore: %s", dev->kind, dev->id, dev->domid, strerror(errno));
 	return 0;
 }

@@ -11,18 +11,15 @@
 
 /* ---- own state ---- */
 
-static int write_state_once(struct device *dev, enum xenbus_state state)
+static int transaction_once(struct device *dev, int (*write)(struct device *dev, hv_txn_t t))
 {
 	const struct hv_ops *ops = dev->hv->ops;
-	char *node;
 	hv_txn_t t;
 	int rc = ops->txn_start(dev->hv, &t);
 
 	if (rc)
 		return rc;
-	node = ops->store_read(dev->hv, t, dev->own, NULL);
-	rc = node || errno != ENOENT ? store_write_number(dev->hv, t, dev->own, "state", state) : -ENOENT;
-	free(node);
+	rc = write(dev, t);
 	if (rc) {
 		ops->txn_end(dev->hv, t, true);
 		return rc;
@@ -30,17 +27,35 @@ static int write_state_once(struct device *dev, enum xenbus_state state)
 	return ops->txn_end(dev->hv, t, false);
 }
 
-/* Never into a node that the toolstack has taken away: that would make it anew, with nobody to take it away again. So it is looked at in the same transaction. */
-static void set_state(struct device *dev, enum xenbus_state state)
+/* All that `write` does or nothing, tried again when others got in between. */
+static int transaction(struct device *dev, int (*write)(struct device *dev, hv_txn_t t))
 {
 	int rc = -EAGAIN;
+
+	for (unsigned i = 0; rc == -EAGAIN && i < TXN_TRIES; i++)
+		rc = transaction_once(dev, write);
+	return rc;
+}
+
+/* Never into a node that the toolstack has taken away: that would make it anew, with nobody to take it away again. */
+static int write_state(struct device *dev, hv_txn_t t)
+{
+	char *node = dev->hv->ops->store_read(dev->hv, t, dev->own, NULL);
+	bool absent = !node && errno == ENOENT;
+
+	free(node);
+	return absent ? -ENOENT : store_write_number(dev->hv, t, dev->own, "state", dev->state);
+}
+
+static void set_state(struct device *dev, enum xenbus_state state)
+{
+	int rc;
 
 	if (dev->state == state)
 		return;
 	dev->state = state;
-	for (unsigned i = 0; rc == -EAGAIN && i < TXN_TRIES && !dev->gone; i++)
-		rc = write_state_once(dev, state);
-	if (dev->gone || rc == -ENOENT)
+	rc = dev->gone ? -ENOENT : transaction(dev, write_state);
+	if (rc == -ENOENT)
 		return; /* the watch tells of that, too */
 	if (rc && backend_log_allowed(&dev->limit))
 		backend_error("%s: cannot write %s/state: %s", dev->name, dev->own, strerror(-rc));
@@ -109,22 +124,11 @@ void device_look(struct device *dev)
 	poller_timer_set(dev->owner->poller, &dev->owner->work, 0);
 }
 
-static int advertise_once(struct device *dev)
+static int write_offer(struct device *dev, hv_txn_t t)
 {
-	const struct hv_ops *ops = dev->hv->ops;
-	hv_txn_t t;
-	int rc = ops->txn_start(dev->hv, &t);
+	int rc = dev->owner->cls->advertise(dev, t);
 
-	if (rc)
-		return rc;
-	rc = dev->owner->cls->advertise(dev, t);
-	if (rc == 0)
-		rc = store_write_number(dev->hv, t, dev->own, "state", XenbusStateInitWait);
-	if (rc) {
-		ops->txn_end(dev->hv, t, true);
-		return rc;
-	}
-	return ops->txn_end(dev->hv, t, false);
+	return rc ? rc : store_write_number(dev->hv, t, dev->own, "state", XenbusStateInitWait);
 }
 
 /* Offer the device: features and InitWait in one transaction, so that a front end never sees one without the other. */
@@ -141,9 +145,7 @@ static void offer(struct device *dev)
 		fail(dev, -rc, why);
 		return;
 	}
-	rc = -EAGAIN;
-	for (unsigned i = 0; rc == -EAGAIN && i < TXN_TRIES; i++)
-		rc = advertise_once(dev);
+	rc = transaction(dev, write_offer);
 	if (rc)
 		fail(dev, -rc, "cannot write the features");
 	else

@@ -60,13 +60,7 @@ static int make_memfd(uint64_t frames)
 
 static int map_at(mfn_t mfn, uint64_t n, int fd, mfn_t offset)
 {
-	void *va = mmap(machine_ptr(mfn), n << SLUICE_PAGE_SHIFT, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd,
-			(off_t)(offset << SLUICE_PAGE_SHIFT));
-
-	if (va == MAP_FAILED)
-		return -errno;
-	huge_advise(va, n << SLUICE_PAGE_SHIFT);
-	return 0;
+	return huge_map_at(machine_ptr(mfn), n << SLUICE_PAGE_SHIFT, fd, (off_t)(offset << SLUICE_PAGE_SHIFT));
 }
 
 static mfn_t shared_info_frame(domid_t domid)

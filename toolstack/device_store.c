@@ -205,18 +205,21 @@ static bool ask_to_close(struct xs_handle *xs, const char *backend)
 {
 	for (unsigned tries = 0; tries < TRIES_MAX; tries++) {
 		struct dir d = { .xs = xs, .t = xs_transaction_start(xs), .ok = true };
+		bool taken, open;
 		long state;
 
 		if (d.t == XBT_NULL)
 			return false;
 		snprintf(d.path, sizeof(d.path), "%s", backend);
 		state = number_in(xs, d.t, backend, "state");
-		if (state > XenbusStateInitialising) /* a back end has it */
+		taken = state > XenbusStateInitialising; /* a back end has it */
+		open = taken && state != XenbusStateClosed;
+		if (taken)
 			dir_put(&d, "online", "0");
-		if (state > XenbusStateInitialising && state != XenbusStateClosed)
+		if (open)
 			dir_put(&d, "state", "%d", XenbusStateClosing);
 		if (xs_transaction_end(xs, d.t, !d.ok))
-			return d.ok && state > XenbusStateInitialising && state != XenbusStateClosed;
+			return d.ok && open;
 		if (errno != EAGAIN)
 			return false;
 	}

@@ -8,18 +8,11 @@
 
 #include <sluice/hosted_abi.h>
 #include <sluice/huge.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 static int map_at(struct hv_sluice *s, mfn_t mfn, uint64_t n, int fd, mfn_t offset)
 {
-	void *va = mmap(hvshare_page(&s->view, mfn), n << SLUICE_PAGE_SHIFT, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd,
-	                (off_t)(offset << SLUICE_PAGE_SHIFT));
-
-	if (va == MAP_FAILED)
-		return -errno;
-	huge_advise(va, n << SLUICE_PAGE_SHIFT);
-	return 0;
+	return huge_map_at(hvshare_page(&s->view, mfn), n << SLUICE_PAGE_SHIFT, fd, (off_t)(offset << SLUICE_PAGE_SHIFT));
 }
 
 /* Where nobody's memory is, the window is the rest of the machine memory: a late notification goes nowhere. */

@@ -7,18 +7,23 @@
 #ifndef SLUICE_HUGE_H
 #define SLUICE_HUGE_H
 
+#include <errno.h>
 #include <sluice/types.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <sys/types.h>
 
 #define HUGE_FRAMES 512u
 #define HUGE_SIZE ((size_t)HUGE_FRAMES << SLUICE_PAGE_SHIFT)
 
-/* [at, at + n) may be made of huge pages. Only advice, so that a refusal is of no interest. */
-static inline void huge_advise(void *at, size_t n)
+/* n bytes of a shared file, readable and writable, in place of whatever is at `at`. 0 or -errno. The advice is only that: a refusal is of no interest. */
+static inline int huge_map_at(void *at, size_t n, int fd, off_t offset)
 {
+	if (mmap(at, n, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd, offset) == MAP_FAILED)
+		return -errno;
 	madvise(at, n, MADV_HUGEPAGE);
+	return 0;
 }
 
 /* The whole of a shared file of n bytes, readable and writable, at a multiple of HUGE_SIZE. MAP_FAILED and errno as mmap. */
@@ -34,11 +39,10 @@ static inline void *huge_map(int fd, size_t n)
 	if (at > all)
 		munmap(all, (size_t)(at - all));
 	munmap(end, (size_t)(all + room - end));
-	if (mmap(at, n, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd, 0) == MAP_FAILED) {
+	if (huge_map_at(at, n, fd, 0)) {
 		munmap(at, (size_t)(end - at));
 		return MAP_FAILED;
 	}
-	huge_advise(at, n);
 	return at;
 }
 

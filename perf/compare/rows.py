@@ -8,7 +8,8 @@ from ours import NULL_SINK, NULL_SOURCE
 from peers import BURST, VARIANTS
 from programs import value
 
-LONG_BURST = 64  # of our back end, and of a guest that sends to it; the peers are tried with it, too
+LONG_BURST = 64  # of our back end, and of a guest that sends to it
+BURSTS = (BURST, LONG_BURST)  # the peers are tried with both
 VHOST = [f"vhost-user {variant}" for variant in VARIANTS]
 PATCH = [f"plain patch {variant}" for variant in VARIANTS]
 OVS = [f"OVS-DPDK {variant}" for variant in VARIANTS]
@@ -45,38 +46,39 @@ def one(name, measure):
     return lambda: {name: measure()}
 
 
-def vhost(peers, names, modes, size, touch=False, burst=BURST):
-    return [one(name, lambda variant=variant: peers.vhost(variant, modes, size, touch, burst)) for name, variant in zip(names, VARIANTS)]
+def with_burst(name, burst):
+    return name if burst == BURST else f"{name}, bursts of {burst}"
 
 
-def both_bursts(names):
-    return names + [f"{name}, bursts of {LONG_BURST}" for name in names]
+def any_burst(names):
+    return [with_burst(name, burst) for burst in BURSTS for name in names]
 
 
-def vhost_both(peers, names, modes, size, touch=False):
-    """With bursts of either length: each peer's names, then those with longer bursts."""
-    return vhost(peers, names, modes, size, touch) + vhost(peers, both_bursts(names)[len(names):], modes, size, touch, LONG_BURST)
+def vhost(peers, names, modes, size, touch=False, bursts=BURSTS):
+    return [one(with_burst(name, burst), lambda variant=variant, burst=burst: peers.vhost(variant, modes, size, touch, burst))
+            for burst in bursts for name, variant in zip(names, VARIANTS)]
 
 
 def ovs(peers, size):
     return lambda: {f"OVS-DPDK {variant}": told for variant, told in peers.ovs(size).items()}
 
 
-ANY_VHOST, ANY_PATCH = both_bursts(VHOST), both_bursts(PATCH)
+ANY_VHOST, ANY_PATCH = any_burst(VHOST), any_burst(PATCH)
 
 
 def one_way(ours, peers):
     def tx(name, *options, **uplink):
         return one(name, lambda: ours.net("tx", 64, "--burst", LONG_BURST, *options, **uplink))
+
     sink = Group("guest to back end, 64 B", [
         tx("ours", "--drop"), tx("copy", "--drop", "--copy"), one("kernel", lambda: ours.kernel_tx(64)), tx("uplink", uplink=NULL_SINK),
-        *vhost_both(peers, VHOST, ("sink", "tx"), 64)], [
+        *vhost(peers, VHOST, ("sink", "tx"), 64)], [
         Row("guest to back end, 64 B, static grants", "ours", ANY_VHOST, 2.0), Row("guest to back end, 64 B, copy grants", "copy", ANY_VHOST, 1.3),
         Row("guest to back end, 64 B, static grants", "kernel", ANY_VHOST, 2.0, statistic="mean", guest=KERNEL),
         Row("guest to back end and on to DPDK's null driver, 64 B, static grants", "uplink", ANY_VHOST, 2.0)])
     source = Group("back end to guest, 64 B", [
         one("ours", lambda: ours.net("rx", 64, uplink=NULL_SOURCE)), one("copy", lambda: ours.net("rx", 64, "--copy", uplink=NULL_SOURCE)),
-        one("kernel", lambda: ours.kernel_rx()), *vhost_both(peers, VHOST, ("source", "rx"), 64)], [
+        one("kernel", lambda: ours.kernel_rx()), *vhost(peers, VHOST, ("source", "rx"), 64)], [
         Row("back end to guest, 64 B, static grants", "ours", ANY_VHOST, 2.5), Row("back end to guest, 64 B, copy grants", "copy", ANY_VHOST, 1.3),
         Row("back end to guest, 64 B, static grants", "kernel", ANY_VHOST, 2.5, statistic="mean", guest=KERNEL)])
     return [sink, source]
@@ -84,15 +86,15 @@ def one_way(ours, peers):
 
 def guest_to_guest(ours, peers):
     small = Group("guest to guest, 64 B", [
-        one("ours", lambda: ours.net("loop", 64)), one("kernel", lambda: ours.kernel_pair(64)), *vhost_both(peers, PATCH, ("patch", "loop"), 64), ovs(peers, 64)], [
+        one("ours", lambda: ours.net("loop", 64)), one("kernel", lambda: ours.kernel_pair(64)), *vhost(peers, PATCH, ("patch", "loop"), 64), ovs(peers, 64)], [
         Row("guest to guest, 64 B", "ours", ANY_PATCH, 2.0), Row("guest to guest, 64 B, against OVS-DPDK", "ours", OVS, 3.5),
         Row("guest to guest, 64 B", "kernel", ANY_PATCH, 2.0, statistic="mean", guest=KERNEL)])
     headers = Group("guest to guest, 1500 B, headers written", [
-        one("ours", lambda: ours.net("loop", 1500)), one("kernel", lambda: ours.kernel_pair(1500)), *vhost_both(peers, PATCH, ("patch", "loop"), 1500)], [
+        one("ours", lambda: ours.net("loop", 1500)), one("kernel", lambda: ours.kernel_pair(1500)), *vhost(peers, PATCH, ("patch", "loop"), 1500)], [
         Row("guest to guest, 1500 B, headers written", "ours", ANY_PATCH, 3.0),
         Row("guest to guest, 1500 B, headers written", "kernel", ANY_PATCH, 3.0, statistic="mean", guest=KERNEL)])
     touched = Group("guest to guest, 1500 B, every byte written and read", [
-        one("ours", lambda: ours.net("loop", 1500, "--touch")), *vhost_both(peers, PATCH, ("patch", "loop"), 1500, True)], [
+        one("ours", lambda: ours.net("loop", 1500, "--touch")), *vhost(peers, PATCH, ("patch", "loop"), 1500, True)], [
         Row("guest to guest, 1500 B, every byte written and read", "ours", ANY_PATCH, 1.1)])
     return [small, headers, touched]
 
@@ -109,7 +111,7 @@ def large(ours):
 
 
 def round_trip(ours, peers):
-    return Group("round trip 64 B", [one("ours", lambda: ours.net("ping", 64)), *vhost(peers, VHOST, ("echo", "ping"), 64)], [
+    return Group("round trip 64 B", [one("ours", lambda: ours.net("ping", 64)), *vhost(peers, VHOST, ("echo", "ping"), 64, bursts=(BURST,))], [
         Row("round trip 64 B", "ours", VHOST, 0.6, "us", "p50", True)])
 
 

@@ -68,10 +68,10 @@ class Peers:
         finally:
             end(server)
 
-    def ovs(self, size, touch=False):
-        """{variant: told} through Open vSwitch with DPDK: two flows, port to port."""
+    def ovs(self, variant, size, touch=False):
+        """Through Open vSwitch with DPDK: two flows, port to port."""
         with Ovs(self) as switch:
-            return {variant: switch.measure(variant, size, touch) for variant in VARIANTS}
+            return self.virtio(switch.paths, variant, "loop", size, touch, server=True)
 
     # ---- disks ----
 
@@ -196,9 +196,3 @@ class Ovs:
 
     def set(self, *words):
         self.run("ovs-vsctl", f"--db={self.db}", "--timeout=15", *words)
-
-    def measure(self, variant, size, touch):
-        for path in self.paths:
-            if os.path.exists(path):
-                os.unlink(path)
-        return self.peers.virtio(self.paths, variant, "loop", size, touch, server=True)

@@ -7,16 +7,23 @@ BEGIN, END = "<!-- figures: made by scripts/perf-document -->", "<!-- end of fig
 QUIET_PERCENT = 90  # idle before and after: else nobody should believe the figures
 
 
+def steady(runs):
+    """Those in which the cores were always as usual; emulated Xen's, whose cores are not these, do not say."""
+    return [one for one in runs if one.get("steady", True)]
+
+
 def make_row(name, unit, guest, statistic, goal, rounds, failed=(), less=False):
-    """rounds: {"ours", "peers", "ping_pong_ns", "idle_percent"} each. The round's peer is its best; the row's is the one that was best most often."""
+    """rounds: {"ours", "peers", "ping_pong_ns", "idle_percent", "steady"} each. The round's peer is its best; the row's is the one that was best most often.
+    Rounds in which the cores were not always as usual count only when there are no others."""
     pick = min if less else max
-    best = [pick(one["peers"], key=one["peers"].get) for one in rounds]
-    ratios = [one["ours"] / one["peers"][peer] for one, peer in zip(rounds, best)]
-    ratio = statistics.median(ratios)
-    return {"name": name, "unit": unit, "guest": guest, "statistic": statistic, "ours": statistics.median(one["ours"] for one in rounds),
-            "peer": statistics.mode(best), "peer_value": statistics.median(one["peers"][peer] for one, peer in zip(rounds, best)), "ratio": ratio,
+    runs = [{**one, "ratio": one["ours"] / pick(one["peers"].values())} for one in rounds]
+    counted = steady(runs) or runs
+    ratio = statistics.median(one["ratio"] for one in counted)
+    return {"name": name, "unit": unit, "guest": guest, "statistic": statistic, "ours": statistics.median(one["ours"] for one in counted),
+            "peer": statistics.mode(pick(one["peers"], key=one["peers"].get) for one in counted),
+            "peer_value": statistics.median(pick(one["peers"].values()) for one in counted), "ratio": ratio,
             "goal": goal, "goal_is": "at most" if less else "at least", "reached": ratio <= goal if less else ratio >= goal,
-            "runs": [{**one, "ratio": r} for one, r in zip(rounds, ratios)], "rounds_failed": list(failed)}
+            "runs": runs, "rounds_failed": list(failed)}
 
 
 def consistent(row):
@@ -60,7 +67,7 @@ def table(result):
     for row in result["rows"]:
         name = row["name"] + (" [kernel]" if row["guest"].startswith("minimal kernel") else "")
         print(f"  {name:<60}{row['unit']:>7}{number(row, 'ours'):>11}{number(row, 'peer_value'):>11}{row['ratio']:7.2f}{goal(row):>8}"
-              f"  {'reached' if row['reached'] else 'NOT reached'}, {row['peer']}, {len(row['runs'])} rounds")
+              f"  {'reached' if row['reached'] else 'NOT reached'}, {row['peer']}, {len(row['runs'])} rounds, {len(steady(row['runs']))} steady")
     for row in result["not_measured"]:
         print(f"  {row['name']}: not measured: {row['why']}")
     print(f"\n  {sum(row['reached'] for row in result['rows'])} of {len(result['rows'])} rows reached, {len(result['not_measured'])} not measured")
@@ -71,11 +78,11 @@ def markdown(result):
     lines = [f"Run of {result['date']}, {result['seconds']} s a measurement: {machine_line(result['machine'])}."]
     if warning(result["machine"]):
         lines.append(f"**{warning(result['machine'])}**")
-    lines += ["", "| row | guest | unit | ours | best peer | ratio | goal | reached | ratios of the rounds |", "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
+    lines += ["", "| row | guest | unit | ours | best peer | ratio | goal | reached | ratios of the rounds, how many, steady |", "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
     for row in result["rows"]:
         ratios = [one["ratio"] for one in row["runs"]]
         lines.append(f"| {row['name']} | {row['guest']} | {row['unit']}, {row['statistic']} | {number(row, 'ours')} | {number(row, 'peer_value')} ({row['peer']}) | "
-                     f"{row['ratio']:.2f} | {goal(row)} | {'yes' if row['reached'] else 'no'} | {min(ratios):.2f} to {max(ratios):.2f}, {len(ratios)} |")
+                     f"{row['ratio']:.2f} | {goal(row)} | {'yes' if row['reached'] else 'no'} | {min(ratios):.2f} to {max(ratios):.2f}, {len(ratios)}, {len(steady(row['runs']))} |")
     if result["not_measured"]:
         lines += ["", "| not measured | why |", "| --- | --- |"]
         lines += [f"| {row['name']} | {row['why'].replace('|', '/')} |" for row in result["not_measured"]]

@@ -29,21 +29,17 @@ class Row:
     less: bool = False
     guest: str = HOSTED
 
-    def figures(self, told):
+    def figures(self, told, peers):
         """(ours, {peer: value}) of one round. LabError or KeyError when one of them is missing."""
-        return value(told[self.ours], self.statistic), {peer: value(told[peer], self.statistic) for peer in self.peers}
+        return value(told[self.ours], self.statistic), {peer: value(told[peer], self.statistic) for peer in peers}
 
 
 @dataclass
 class Group:
-    """measurements: functions without arguments, each giving {name: figures}."""
+    """measurements: {name: a function without arguments that gives figures}, in the order in which they are taken."""
     name: str
-    measurements: list
+    measurements: dict
     rows: list = field(default_factory=list)
-
-
-def one(name, measure):
-    return lambda: {name: measure()}
 
 
 def with_burst(name, burst):
@@ -55,46 +51,50 @@ def any_burst(names):
 
 
 def vhost(peers, names, modes, size, touch=False, bursts=BURSTS):
-    return [one(with_burst(name, burst), lambda variant=variant, burst=burst: peers.vhost(variant, modes, size, touch, burst))
-            for burst in bursts for name, variant in zip(names, VARIANTS)]
+    return {with_burst(name, burst): lambda variant=variant, burst=burst: peers.vhost(variant, modes, size, touch, burst)
+            for burst in bursts for name, variant in zip(names, VARIANTS)}
 
 
 def ovs(peers, size):
-    return lambda: {f"OVS-DPDK {variant}": told for variant, told in peers.ovs(size).items()}
+    return {name: lambda variant=variant: peers.ovs(variant, size) for name, variant in zip(OVS, VARIANTS)}
 
 
 ANY_VHOST, ANY_PATCH = any_burst(VHOST), any_burst(PATCH)
 
 
 def one_way(ours, peers):
-    def tx(name, *options, **uplink):
-        return one(name, lambda: ours.net("tx", 64, "--burst", LONG_BURST, *options, **uplink))
+    def tx(*options, **uplink):
+        return lambda: ours.net("tx", 64, "--burst", LONG_BURST, *options, **uplink)
 
-    sink = Group("guest to back end, 64 B", [
-        tx("ours", "--drop"), tx("copy", "--drop", "--copy"), one("kernel", lambda: ours.kernel_tx(64)), tx("uplink", uplink=NULL_SINK),
-        *vhost(peers, VHOST, ("sink", "tx"), 64)], [
+    def rx(*options):
+        return lambda: ours.net("rx", 64, *options, uplink=NULL_SOURCE)
+
+    sink = Group("guest to back end, 64 B", {
+        "ours": tx("--drop"), "copy": tx("--drop", "--copy"), "kernel": lambda: ours.kernel_tx(64), "uplink": tx(uplink=NULL_SINK),
+        **vhost(peers, VHOST, ("sink", "tx"), 64)}, [
         Row("guest to back end, 64 B, static grants", "ours", ANY_VHOST, 2.0), Row("guest to back end, 64 B, copy grants", "copy", ANY_VHOST, 1.3),
         Row("guest to back end, 64 B, static grants", "kernel", ANY_VHOST, 2.0, statistic="mean", guest=KERNEL),
         Row("guest to back end and on to DPDK's null driver, 64 B, static grants", "uplink", ANY_VHOST, 2.0)])
-    source = Group("back end to guest, 64 B", [
-        one("ours", lambda: ours.net("rx", 64, uplink=NULL_SOURCE)), one("copy", lambda: ours.net("rx", 64, "--copy", uplink=NULL_SOURCE)),
-        one("kernel", lambda: ours.kernel_rx()), *vhost(peers, VHOST, ("source", "rx"), 64)], [
+    source = Group("back end to guest, 64 B", {
+        "ours": rx(), "copy": rx("--copy"), "kernel": lambda: ours.kernel_rx(), **vhost(peers, VHOST, ("source", "rx"), 64)}, [
         Row("back end to guest, 64 B, static grants", "ours", ANY_VHOST, 2.5), Row("back end to guest, 64 B, copy grants", "copy", ANY_VHOST, 1.3),
         Row("back end to guest, 64 B, static grants", "kernel", ANY_VHOST, 2.5, statistic="mean", guest=KERNEL)])
     return [sink, source]
 
 
 def guest_to_guest(ours, peers):
-    small = Group("guest to guest, 64 B", [
-        one("ours", lambda: ours.net("loop", 64)), one("kernel", lambda: ours.kernel_pair(64)), *vhost(peers, PATCH, ("patch", "loop"), 64), ovs(peers, 64)], [
+    def loop(size, *options):
+        return lambda: ours.net("loop", size, *options)
+
+    small = Group("guest to guest, 64 B", {
+        "ours": loop(64), "kernel": lambda: ours.kernel_pair(64), **vhost(peers, PATCH, ("patch", "loop"), 64), **ovs(peers, 64)}, [
         Row("guest to guest, 64 B", "ours", ANY_PATCH, 2.0), Row("guest to guest, 64 B, against OVS-DPDK", "ours", OVS, 3.5),
         Row("guest to guest, 64 B", "kernel", ANY_PATCH, 2.0, statistic="mean", guest=KERNEL)])
-    headers = Group("guest to guest, 1500 B, headers written", [
-        one("ours", lambda: ours.net("loop", 1500)), one("kernel", lambda: ours.kernel_pair(1500)), *vhost(peers, PATCH, ("patch", "loop"), 1500)], [
+    headers = Group("guest to guest, 1500 B, headers written", {
+        "ours": loop(1500), "kernel": lambda: ours.kernel_pair(1500), **vhost(peers, PATCH, ("patch", "loop"), 1500)}, [
         Row("guest to guest, 1500 B, headers written", "ours", ANY_PATCH, 3.0),
         Row("guest to guest, 1500 B, headers written", "kernel", ANY_PATCH, 3.0, statistic="mean", guest=KERNEL)])
-    touched = Group("guest to guest, 1500 B, every byte written and read", [
-        one("ours", lambda: ours.net("loop", 1500, "--touch")), *vhost(peers, PATCH, ("patch", "loop"), 1500, True)], [
+    touched = Group("guest to guest, 1500 B, every byte written and read", {"ours": loop(1500, "--touch"), **vhost(peers, PATCH, ("patch", "loop"), 1500, True)}, [
         Row("guest to guest, 1500 B, every byte written and read", "ours", ANY_PATCH, 1.1)])
     return [small, headers, touched]
 
@@ -102,42 +102,42 @@ def guest_to_guest(ours, peers):
 def large(ours):
     def gso():
         told = ours.net("loop", 65535, "--touch", "--burst", "4")
-        return {"ours": {**told, "p90": told["gbps_p90"]}}
+        return {**told, "p90": told["gbps_p90"]}
 
     def limit():
-        return {"one copy": {"tool": "machine", "p90": ours.machine("--copy")["one_copy_gbps"]}}
-    return Group("guest to guest, 64 KiB GSO packets, touched", [gso, limit], [
+        return {"tool": "machine", "p90": ours.machine("--copy")["one_copy_gbps"]}
+    return Group("guest to guest, 64 KiB GSO packets, touched", {"ours": gso, "one copy": limit}, [
         Row("guest to guest, 64 KiB GSO packets, touched", "ours", ["one copy"], 0.8, "Gbit/s")])
 
 
 def round_trip(ours, peers):
-    return Group("round trip 64 B", [one("ours", lambda: ours.net("ping", 64)), *vhost(peers, VHOST, ("echo", "ping"), 64, bursts=(BURST,))], [
+    return Group("round trip 64 B", {"ours": lambda: ours.net("ping", 64), **vhost(peers, VHOST, ("echo", "ping"), 64, bursts=(BURST,))}, [
         Row("round trip 64 B", "ours", VHOST, 0.6, "us", "p50", True)])
 
 
 def many_vifs(ours):
-    def tx(name, *options):
-        return one(name, lambda: ours.net("tx", 64, "--drop", *options))
-    return Group("64 vifs", [tx("1 vif"), tx("64", "--vifs", "64"), tx("idle", "--idle", "63")], [
+    def tx(*options):
+        return lambda: ours.net("tx", 64, "--drop", *options)
+    return Group("64 vifs", {"1 vif": tx(), "64": tx("--vifs", "64"), "idle": tx("--idle", "63")}, [
         Row("64 vifs sharing the load against 1 vif", "64", ["1 vif"], 0.8),
         Row("a busy vif beside 63 idle ones against alone", "idle", ["1 vif"], 0.97)])
 
 
 def lcores(ours):
-    return Group("two lcores", [one("two lcores", lambda: ours.lcores(ours.back, ours.guest)), one("one lcore", lambda: ours.lcores(ours.back))], [
+    return Group("two lcores", {"two lcores": lambda: ours.lcores(ours.back, ours.guest), "one lcore": lambda: ours.lcores(ours.back)}, [
         Row("uplink to uplink by two lcores against one, 64 B", "two lcores", ["one lcore"], 1.5, statistic="mean", guest="none")])
 
 
 def disks(ours, peers, scratch):
     memory, disk = os.path.join(scratch, "memory", "disk.img"), os.path.join(lab.ROOT, "build", "perf.img")
-    null = Group("block null, 4 KiB, QD32", [
-        one("ours", lambda: ours.blk("null:1G")), one("kernel", lambda: ours.kernel_blk("null:1G")), one("storage daemon", lambda: peers.storage_null())], [
+    null = Group("block null, 4 KiB, QD32", {
+        "ours": lambda: ours.blk("null:1G"), "kernel": lambda: ours.kernel_blk("null:1G"), "storage daemon": lambda: peers.storage_null()}, [
         Row("block null, 4 KiB, QD32", "ours", ["storage daemon"], 1.5, "IOPS", "mean"),
         Row("block null, 4 KiB, QD32", "kernel", ["storage daemon"], 1.5, "IOPS", "mean", guest=KERNEL)])
-    aios = [one(f"storage daemon {aio}", lambda aio=aio: peers.storage_file(memory, aio)) for aio in ("io_uring", "threads")]
-    tmpfs = Group("block memory-backed file, 4 KiB, QD32", [one("ours", lambda: ours.blk(memory)), *aios], [
-        Row("block memory-backed file (tmpfs), 4 KiB, QD32", "ours", ["storage daemon io_uring", "storage daemon threads"], 1.2, "IOPS", "mean")])
-    bare = Group("block disk, O_DIRECT, 4 KiB, QD32", [one("ours", lambda: ours.blk(disk, "--poll")), one("fio io_uring", lambda: peers.fio(disk, DISK_MIB))], [
+    aios = {f"storage daemon {aio}": lambda aio=aio: peers.storage_file(memory, aio) for aio in ("io_uring", "threads")}
+    tmpfs = Group("block memory-backed file, 4 KiB, QD32", {"ours": lambda: ours.blk(memory), **aios}, [
+        Row("block memory-backed file (tmpfs), 4 KiB, QD32", "ours", list(aios), 1.2, "IOPS", "mean")])
+    bare = Group("block disk, O_DIRECT, 4 KiB, QD32", {"ours": lambda: ours.blk(disk, "--poll"), "fio io_uring": lambda: peers.fio(disk, DISK_MIB)}, [
         Row("block disk, O_DIRECT, 4 KiB, QD32", "ours", ["fio io_uring"], 0.95, "IOPS", "mean")])
     return [null, tmpfs, bare]
 

@@ -13,6 +13,7 @@ from tap import check, lab
 sys.path.insert(0, os.path.join(lab.ROOT, "perf", "compare"))
 import report  # noqa: E402  (found through the path above)
 import xen  # noqa: E402
+from cores import FIRST, TRIES, Cores  # noqa: E402
 from ours import Ours  # noqa: E402
 
 PERCENTILES = ("min", "p50", "p90", "p99", "p999", "max")
@@ -248,6 +249,33 @@ def rows_from_rounds(_host):
     check(less["ratio"] == 0.5 and less["reached"] and less["peer"] == "a", f"{less}")
 
 
+def rows_from_steady_rounds(_host):
+    """A round in which the cores changed their state counts only when there is no other."""
+    steady, other = {"ours": 4, "peers": {"a": 2}, "steady": True}, {"ours": 9, "peers": {"a": 1}, "steady": False}
+    row = report.make_row("row", "Mpps", "hosted", "p90", 2.0, [other, steady, other])
+    check((row["ratio"], row["ours"], row["peer_value"]) == (2, 4, 2) and len(row["runs"]) == 3 and report.consistent(row) is None, f"{row}")
+    check(report.make_row("row", "Mpps", "hosted", "p90", 2.0, [other])["ratio"] == 9, "a lonely round was lost")
+
+
+def steady_cores(_host):
+    """A measurement is taken again when the cores changed their state in it, and begins when they are as they usually are."""
+    readings, done = [], []
+
+    def measured(*after):
+        """What comes of a measurement when the readings after the first ones are these; the last one lasts."""
+        readings[:] = [*[40] * FIRST, *after]
+        cores = Cores(lambda: readings.pop(0) if len(readings) > 1 else readings[0], 0)
+        cores.settle()
+        done.clear()
+        return cores.steadily(lambda: done.append(len(readings)) or len(done))
+
+    for after, expected in (((40, 41), (1, True)), ((40, 120, 40, 40), (2, True)), ((120, 119, 50, 40), (1, True)), ((40, 120) * TRIES + (40,), (TRIES, False))):
+        told = measured(*after)
+        check(told == expected, f"readings {after}: {told}, not {expected}")
+    measured(120, 40, 40)
+    check(done == [1], f"it began before the cores were as usual: {done}")
+
+
 def rows_on_xen(_host):
     """What the emulated machine measured becomes rows, and what it did not, a reason; so it does when Xen could not be fetched."""
     one = {"ours": 40.0, "peers": {"xen-netback": 20.0, "cut": 80.0}, "dom0_idle": [0.03, 0.03]}
@@ -263,4 +291,5 @@ def rows_on_xen(_host):
 
 
 if __name__ == "__main__":
-    tap.main(sends, receives, between_vifs, several_sizes, copies, many_vifs, many_queues, round_trips, disks, machine, lcores, bad_input, plots, rows_from_rounds, rows_on_xen, kernel_rows, comparison_row)
+    tap.main(sends, receives, between_vifs, several_sizes, copies, many_vifs, many_queues, round_trips, disks, machine, lcores, bad_input, plots, rows_from_rounds, rows_from_steady_rounds, steady_cores,
+             rows_on_xen, kernel_rows, comparison_row)

@@ -1,49 +1,87 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How far the two cores are from each other, which changes under us: rates on cores near each other and far from each other are not to be compared."""
+"""
+How far the two cores are from each other, which changes under us: rates on cores near each other and far from each other are not to be compared.
+
+On a virtual machine it changes when a core that slept wakes up, since the host may put it elsewhere then. So while something is measured neither sleeps: a process of the lowest class
+(SCHED_IDLE) spins on each. It has a core to itself only when nobody else wants it.
+"""
 import collections
-import statistics
+import contextlib
+import signal
+import subprocess
+import sys
 import time
 
-FIRST, KEPT = 15, 45  # readings that say what is usual: before anything is measured, at most
-PAUSE_S, PATIENCE_S = 0.1, 4  # between two readings, for the usual state to come back
+FIRST, KEPT = 10, 45  # readings that say how near the cores can be: before anything is measured, at most
+SLEEP_S, PATIENCE_S = 0.3, 8  # for the host to place them anew; until they are as near again
 TRIES = 3
 ALIKE = 1.5  # states differ by a factor of four here
 
 
-class Cores:
-    """ping_pong: a function that gives the ns that a cache line takes to the other core and back, right now."""
+def spinner(core):
+    """setpriv: it does not outlive us."""
+    return subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "chrt", "--idle", "0", "taskset", "--cpu-list", str(core), sys.executable, "-c", "while True: pass"],
+                            stdin=subprocess.DEVNULL)
 
-    def __init__(self, ping_pong, pause_s=PAUSE_S):
-        self.ping_pong, self.pause_s, self.readings, self.usual = ping_pong, pause_s, collections.deque(maxlen=KEPT), None
+
+class Cores:
+    """numbers: of the cores; ping_pong: a function that gives the ns that a cache line takes to the other core and back, right now."""
+
+    def __init__(self, numbers, ping_pong, sleep_s=SLEEP_S):
+        self.ping_pong, self.sleep_s, self.readings, self.near = ping_pong, sleep_s, collections.deque(maxlen=KEPT), None
+        self.spinners = [spinner(number) for number in numbers]
+
+    def end(self):
+        for process in self.spinners:
+            process.kill()
+            process.wait()
+
+    def signal(self, number):
+        for process in self.spinners:
+            process.send_signal(number)
+
+    @contextlib.contextmanager
+    def asleep(self):
+        """For what the spinners would disturb."""
+        self.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.signal(signal.SIGCONT)
+
+    def sleep(self):
+        with self.asleep():
+            time.sleep(self.sleep_s)
 
     def read(self):
         self.readings.append(self.ping_pong())
         return self.readings[-1]
 
     def settle(self):
-        """What was seen most is the state to measure in from now on."""
+        """The nearest that they have been lately is the state to measure in from now on."""
         while len(self.readings) < FIRST:
             self.read()
-            time.sleep(self.pause_s)
-        self.usual = statistics.median(self.readings)
+            self.sleep()
+        self.near = min(self.readings)
 
-    def are_usual(self):
-        return 1 / ALIKE < self.read() / self.usual < ALIKE
+    def are_near(self):
+        return self.read() < self.near * ALIKE
 
     def wait(self):
-        """Until they are as usual, or patience ends."""
+        """Until they are as near, or patience ends."""
         end = time.monotonic() + PATIENCE_S
-        while not self.are_usual():
+        while not self.are_near():
             if time.monotonic() > end:
                 return False
-            time.sleep(self.pause_s)
+            self.sleep()
         return True
 
-    def steadily(self, work):
-        """(what work gives, were the cores as usual before and after it). It is done again, TRIES times at most, when they were not."""
+    def steadily(self, work, yields=False):
+        """(what work gives, were the cores near before and after it). It is done again, TRIES times at most, when they were not. yields: what works yields its core, so nothing is to take that."""
         for _ in range(TRIES):
             before = self.wait()
-            told = work()
-            if before and self.are_usual():
+            with self.asleep() if yields else contextlib.nullcontext():
+                told = work()
+            if self.are_near() and before:
                 return told, True
         return told, False

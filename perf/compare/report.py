@@ -8,13 +8,13 @@ QUIET_PERCENT = 90  # idle before and after: else nobody should believe the figu
 
 
 def steady(runs):
-    """Those in which the cores were always as usual; emulated Xen's, whose cores are not these, do not say."""
+    """Those in which the cores were near all the time; emulated Xen's, whose cores are not these, do not say."""
     return [one for one in runs if one.get("steady", True)]
 
 
 def make_row(name, unit, guest, statistic, goal, rounds, failed=(), less=False):
     """rounds: {"ours", "peers", "ping_pong_ns", "idle_percent", "steady"} each. The round's peer is its best; the row's is the one that was best most often.
-    Rounds in which the cores were not always as usual count only when there are no others."""
+    Rounds in which the cores were not near all the time count only when there are no others."""
     pick = min if less else max
     runs = [{**one, "ratio": one["ours"] / pick(one["peers"].values())} for one in rounds]
     counted = steady(runs) or runs

@@ -258,13 +258,13 @@ def rows_from_steady_rounds(_host):
 
 
 def steady_cores(_host):
-    """A measurement is taken again when the cores changed their state in it, and begins when they are as they usually are."""
+    """A measurement is taken again when the cores changed their state in it, and begins when they are near."""
     readings, done = [], []
 
     def measured(*after):
         """What comes of a measurement when the readings after the first ones are these; the last one lasts."""
-        readings[:] = [*[40] * FIRST, *after]
-        cores = Cores(lambda: readings.pop(0) if len(readings) > 1 else readings[0], 0)
+        readings[:] = [120, *[40] * (FIRST - 1), *after]
+        cores = Cores((), lambda: readings.pop(0) if len(readings) > 1 else readings[0], 0)
         cores.settle()
         done.clear()
         return cores.steadily(lambda: done.append(len(readings)) or len(done))
@@ -273,7 +273,26 @@ def steady_cores(_host):
         told = measured(*after)
         check(told == expected, f"readings {after}: {told}, not {expected}")
     measured(120, 40, 40)
-    check(done == [1], f"it began before the cores were as usual: {done}")
+    check(done == [1], f"it began before the cores were near: {done}")
+
+
+def spinning_cores(_host):
+    """Processes that only take what nobody wants keep the cores awake, but for what they would disturb, and are gone afterwards."""
+    def state(process):
+        return lab.command("ps", "-o", "state=,cls=", "-p", process.pid, check=False).stdout.split()
+
+    cores = Cores((0, 1), lambda: 40, 0)
+    try:
+        for process in cores.spinners:
+            lab.wait_for("a spinner", 5, lambda process=process: state(process) == ["R", "IDL"])
+        with cores.asleep():
+            for process in cores.spinners:
+                lab.wait_for("a spinner's rest", 5, lambda process=process: state(process)[0] == "T")
+        told, _near = cores.steadily(lambda: [state(process)[0] for process in cores.spinners], True) if cores.settle() is None else (None, None)
+        check(told == ["T", "T"], f"spinners beside what yields: {told}")
+    finally:
+        cores.end()
+    check(all(state(process) == [] for process in cores.spinners), "a spinner goes on")
 
 
 def rows_on_xen(_host):
@@ -291,5 +310,5 @@ def rows_on_xen(_host):
 
 
 if __name__ == "__main__":
-    tap.main(sends, receives, between_vifs, several_sizes, copies, many_vifs, many_queues, round_trips, disks, machine, lcores, bad_input, plots, rows_from_rounds, rows_from_steady_rounds, steady_cores,
+    tap.main(sends, receives, between_vifs, several_sizes, copies, many_vifs, many_queues, round_trips, disks, machine, lcores, bad_input, plots, rows_from_rounds, rows_from_steady_rounds, steady_cores, spinning_cores,
              rows_on_xen, kernel_rows, comparison_row)

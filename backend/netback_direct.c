@@ -83,6 +83,13 @@ static unsigned find_bytes(const struct netback_queue *q, uint32_t most, const u
 	return i;
 }
 
+/* All lines of a long packet but the first, which came before: one packet ahead, since the hardware finds out in each page anew that they are read in turn. */
+static inline void fetch_long(const uint8_t *bytes, uint32_t size)
+{
+	for (uint32_t at = RTE_CACHE_LINE_SIZE; at < size; at += RTE_CACHE_LINE_SIZE)
+		shm_prefetch(bytes + at);
+}
+
 /* Moves packets into the receiver's pages, while these are static grants, and puts its slots. How many. */
 static unsigned move_run(const struct netback_queue *q, struct netback_queue *to, const uint8_t *const *bytes, unsigned n, __m128i addresses)
 {
@@ -105,6 +112,8 @@ static unsigned move_run(const struct netback_queue *q, struct netback_queue *to
 		place = rx_place(&next, req->size);
 		rx_prefetch(to, &grants, head + i + NETBACK_RX_PREFETCH, spread, NETBACK_RX_PREFETCH);
 		netback_tx_prefetch(&from, slot, i + NETBACK_TX_PREFETCH, q->window_nr);
+		if (req->size > HEAD && i + 1 < n)
+			fetch_long(bytes[i + 1], slot[i + 1].req.size);
 		if (!move(page + place, bytes[i], req->size, addresses))
 			break;
 		spread = next;

@@ -21,8 +21,11 @@ class Guest:
         host.create(name, "10.77.0.31", "", vif=False, disks=disks, memory=64)
         self.console = host.console(name)
         self.domid = int(host.sluice("domid", name))
-        for _disk in disks:
-            self.console.expect(r"vbd\d+: connected", 10)
+        lab.wait_for(f"{len(disks)} disks of {name}", 10, lambda: len(self._connected()) == len(disks))
+
+    def _connected(self):
+        """The disks that the guest has told of, each as often as it likes."""
+        return {found[1] for found in (re.search(r"(vbd\d+): connected", line) for line in list(self.console.lines)) if found}
 
     def blk(self, words, seconds=30):
         """The reply to a command that must work."""

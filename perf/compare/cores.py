@@ -14,7 +14,7 @@ import time
 
 FIRST, KEPT = 10, 45  # readings that say how near the cores can be: before anything is measured, at most
 SLEEP_S, PATIENCE_S = 0.3, 8  # for the host to place them anew; until they are as near again
-TRIES = 3
+TRIES, BUDGET_S = 3, 120  # of a measurement; what waiting and trying again may take in all
 ALIKE = 1.5  # states differ by a factor of four here
 
 
@@ -28,7 +28,8 @@ class Cores:
     """numbers: of the cores; ping_pong: a function that gives the ns that a cache line takes to the other core and back, right now."""
 
     def __init__(self, numbers, ping_pong, sleep_s=SLEEP_S):
-        self.ping_pong, self.sleep_s, self.readings, self.near = ping_pong, sleep_s, collections.deque(maxlen=KEPT), None
+        self.ping_pong, self.sleep_s, self.left_s = ping_pong, sleep_s, BUDGET_S
+        self.readings, self.near = collections.deque(maxlen=KEPT), None
         self.spinners = [spinner(number) for number in numbers]
 
     def end(self):
@@ -68,20 +69,27 @@ class Cores:
         return self.read() < self.near * ALIKE
 
     def wait(self):
-        """Until they are as near, or patience ends."""
-        end = time.monotonic() + PATIENCE_S
-        while not self.are_near():
-            if time.monotonic() > end:
-                return False
+        """Until they are as near, or patience or budget ends: are they?"""
+        began = time.monotonic()
+        near = self.are_near()
+        while not near and time.monotonic() - began < min(PATIENCE_S, self.left_s):
             self.sleep()
-        return True
+            near = self.are_near()
+        self.left_s -= time.monotonic() - began
+        return near
 
     def steadily(self, work, yields=False):
-        """(what work gives, were the cores near before and after it). It is done again, TRIES times at most, when they were not. yields: what works yields its core, so nothing is to take that."""
+        """
+        (what work gives, were the cores near before and after it). It is done again, TRIES times at most, when they were not and the budget is not spent. yields: what works yields its core, so
+        nothing is to take that.
+        """
         for _ in range(TRIES):
-            before = self.wait()
+            before, began = self.wait(), time.monotonic()
             with self.asleep() if yields else contextlib.nullcontext():
                 told = work()
             if self.are_near() and before:
                 return told, True
+            self.left_s -= time.monotonic() - began
+            if self.left_s <= 0:
+                break
         return told, False

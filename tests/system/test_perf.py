@@ -272,6 +272,11 @@ def steady_cores(_host):
     for after, expected in (((40, 41), (1, True)), ((40, 120, 40, 40), (2, True)), ((120, 119, 50, 40), (1, True)), ((40, 120) * TRIES + (40,), (TRIES, False))):
         told = measured(*after)
         check(told == expected, f"readings {after}: {told}, not {expected}")
+    cores = Cores((), lambda: 120, 0)
+    cores.readings.append(40)
+    cores.settle()
+    cores.left_s = 0
+    check(cores.steadily(lambda: 7) == (7, False) and len(cores.readings) == FIRST + 2, "without a budget it is not measured once")
     measured(120, 40, 40)
     check(done == [1], f"it began before the cores were near: {done}")
 

@@ -66,7 +66,7 @@ class Cores:
         self.near = min(self.readings)
 
     def are_near(self):
-        return self.read() < self.near * ALIKE
+        return 1 / ALIKE < self.read() / self.near < ALIKE
 
     def wait(self):
         """Until they are as near, or patience or budget ends: are they?"""

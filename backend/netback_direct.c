@@ -83,7 +83,7 @@ static unsigned find_bytes(const struct netback_queue *q, uint32_t most, const u
 	return i;
 }
 
-/* All lines of a long packet but the first, which came before: one packet ahead, since the hardware finds out in each page anew that they are read in turn. */
+/* The lines of a long packet but the first, which came before. One packet ahead, since the hardware finds out in each page anew that they are read in turn. */
 static inline void fetch_long(const uint8_t *bytes, uint32_t size)
 {
 	for (uint32_t at = RTE_CACHE_LINE_SIZE; at < size; at += RTE_CACHE_LINE_SIZE)

@@ -71,16 +71,14 @@ class Cores:
     def wait(self):
         """Until they are as near, or patience or budget ends: are they?"""
         began = time.monotonic()
-        near = self.are_near()
-        while not near and time.monotonic() - began < min(PATIENCE_S, self.left_s):
+        while not (near := self.are_near()) and time.monotonic() - began < min(PATIENCE_S, self.left_s):
             self.sleep()
-            near = self.are_near()
         self.left_s -= time.monotonic() - began
         return near
 
     def steadily(self, work, yields=False):
         """
-        (what work gives, were the cores near before and after it). It is done again, TRIES times at most, when they were not and the budget is not spent. yields: what works yields its core, so
+        (what work gives, were the cores near before and after it). It is done TRIES times at most, when they were not and the budget is not spent. yields: what works yields its core, so
         nothing is to take that.
         """
         for _ in range(TRIES):

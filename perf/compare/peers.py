@@ -68,10 +68,10 @@ class Peers:
         finally:
             end(server)
 
-    def ovs(self, variant, size, touch=False):
+    def ovs(self, variant, size):
         """Through Open vSwitch with DPDK: two flows, port to port."""
         with Ovs(self) as switch:
-            return self.virtio(switch.paths, variant, "loop", size, touch, server=True)
+            return self.virtio(switch.paths, variant, "loop", size, touch=False, server=True)
 
     # ---- disks ----
 

@@ -15,13 +15,16 @@ def steady(runs):
 def make_row(name, unit, guest, statistic, goal, rounds, failed=(), less=False):
     """rounds: {"ours", "peers", "ping_pong_ns", "idle_percent", "steady"} each. The round's peer is its best; the row's is the one that was best most often.
     Rounds in which the cores were not near all the time count only when there are no others."""
-    pick = min if less else max
-    runs = [{**one, "ratio": one["ours"] / pick(one["peers"].values())} for one in rounds]
+    def best(one):
+        """(peer, value)"""
+        return (min if less else max)(one["peers"].items(), key=lambda item: item[1])
+
+    runs = [{**one, "ratio": one["ours"] / best(one)[1]} for one in rounds]
     counted = steady(runs) or runs
+    peers, values = zip(*map(best, counted))
     ratio = statistics.median(one["ratio"] for one in counted)
     return {"name": name, "unit": unit, "guest": guest, "statistic": statistic, "ours": statistics.median(one["ours"] for one in counted),
-            "peer": statistics.mode(pick(one["peers"], key=one["peers"].get) for one in counted),
-            "peer_value": statistics.median(pick(one["peers"].values()) for one in counted), "ratio": ratio,
+            "peer": statistics.mode(peers), "peer_value": statistics.median(values), "ratio": ratio,
             "goal": goal, "goal_is": "at most" if less else "at least", "reached": ratio <= goal if less else ratio >= goal,
             "runs": runs, "rounds_failed": list(failed)}
 

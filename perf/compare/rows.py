@@ -14,7 +14,7 @@ VHOST = [f"vhost-user {variant}" for variant in VARIANTS]
 PATCH = [f"plain patch {variant}" for variant in VARIANTS]
 OVS = [f"OVS-DPDK {variant}" for variant in VARIANTS]
 DISK_MIB = 256
-YIELD = {"kernel"}  # measurements of minimal kernels, which yield the core to each other
+YIELD = {"kernel"}  # measurements of minimal kernels: one with nothing to do yields its core
 HOSTED, KERNEL = "hosted", "minimal kernel, process engine"
 
 
